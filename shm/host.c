@@ -1,0 +1,623 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "host.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pool.h"
+#include "port.h"
+
+#define NO_PORT UINT32_MAX
+
+struct slot {
+	uint64_t key; /* 0: never used */
+	uint32_t dst;
+	uint32_t flows;     /* live flows that are routes */
+	uint32_t heirs;     /* live flows that answer for what is owed */
+	uint32_t withdrawn; /* route_seq after the route was withdrawn */
+	bool routed;        /* X has been told to use it */
+	bool fresh;         /* its last flow was the last to be deleted of this port */
+	struct hwy_packets_bytes credited;
+};
+
+struct port_state {
+	struct slot slots[HWY_MAX_ROUTES];
+};
+
+struct hwy_host {
+	struct hwy_region *region;
+	pthread_mutex_t mutex;
+	bool short_of_links; /* somebody waits for a link: retire what is not used */
+	struct port_state ports[HWY_MAX_PORTS];
+	uint32_t retire_gen[HWY_MAX_LINKS]; /* in_gen of Y that X's retired link needs */
+};
+
+/* --- the link table ------------------------------------------------------------ */
+
+static void
+link_state(struct hwy_link *link, enum hwy_link_state state)
+{
+	if (link->state == state)
+		return;
+	if (state == HWY_LINK_OPEN)
+		hwy_store(&link->opened, link->opened + 1);
+	hwy_store(&link->since_ns, hwy_now_ns());
+	hwy_store_release(&link->state, state);
+}
+
+static struct hwy_link *
+link_find(struct hwy_region *r, uint32_t src, uint32_t dst)
+{
+	for (uint32_t l = 0; l < r->geo.link_count; l++) {
+		struct hwy_link *link = &r->links[l];
+
+		if (link->src == src && link->dst == dst &&
+		    (link->state == HWY_LINK_READY || link->state == HWY_LINK_OPEN ||
+		     link->state == HWY_LINK_CLOSING))
+			return link;
+	}
+	return NULL;
+}
+
+/* The tables are the host's own, but they lie where every client can write. */
+static bool
+link_sane(const struct hwy_region *r, const struct hwy_link *link)
+{
+	return hwy_load(&link->src) < r->geo.port_count &&
+	       hwy_load(&link->dst) < r->geo.port_count &&
+	       hwy_load(&link->queues) <= HWY_MAX_QUEUES;
+}
+
+static uint32_t
+in_links_count(const struct hwy_port *y)
+{
+	uint32_t n = hwy_load(&y->n_in);
+
+	return n < HWY_MAX_IN_LINKS ? n : HWY_MAX_IN_LINKS;
+}
+
+static void
+in_links_begin(struct hwy_port *y)
+{
+	hwy_store(&y->in_gen, y->in_gen + 1);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+static void
+in_links_end(struct hwy_port *y)
+{
+	hwy_store_release(&y->in_gen, y->in_gen + 1);
+}
+
+/* The link table is the truth: an earlier host may have died between the two. */
+static void
+in_links_rebuild(struct hwy_region *r, uint32_t p)
+{
+	struct hwy_port *y = &r->ports[p];
+	uint32_t n = 0;
+
+	if (y->state != HWY_PORT_USED)
+		return;
+	in_links_begin(y);
+	for (uint32_t l = 0; l < r->geo.link_count && n < HWY_MAX_IN_LINKS; l++) {
+		if (r->links[l].state != HWY_LINK_FREE && r->links[l].dst == p &&
+		    link_sane(r, &r->links[l]))
+			hwy_store(&y->in_links[n++], l);
+	}
+	hwy_store(&y->n_in, n);
+	in_links_end(y);
+}
+
+/* Makes a link from src to dst: rings first, then Y polls them. */
+static struct hwy_link *
+link_make(struct hwy_region *r, uint32_t src, uint32_t dst)
+{
+	struct hwy_port *y = &r->ports[dst];
+	struct hwy_link *link = NULL;
+	uint32_t l;
+
+	if (y->n_in >= HWY_MAX_IN_LINKS)
+		return NULL;
+	for (l = 0; l < r->geo.link_count; l++) {
+		if (r->links[l].state == HWY_LINK_FREE) {
+			link = &r->links[l];
+			break;
+		}
+	}
+	if (link == NULL || hwy_region_lock(r, NULL) < 0)
+		return NULL;
+	memset(link, 0, sizeof(*link));
+	link->src = src;
+	link->dst = dst;
+	link->queues =
+		r->ports[src].queues < HWY_MAX_QUEUES ? r->ports[src].queues : HWY_MAX_QUEUES;
+	link_state(link, HWY_LINK_PREPARING);
+	for (uint32_t q = 0; q < link->queues; q++) {
+		if (hwy_region_take_ring(r, HWY_TAG_LINK(l), &link->ring[q]) < 0) {
+			hwy_region_give_rings(r, HWY_TAG_LINK(l));
+			link_state(link, HWY_LINK_FREE);
+			link = NULL;
+			break;
+		}
+	}
+	hwy_region_unlock(r);
+	if (link == NULL)
+		return NULL;
+	link_state(link, HWY_LINK_READY);
+	in_links_begin(y);
+	hwy_store(&y->in_links[y->n_in], l);
+	hwy_store(&y->n_in, y->n_in + 1);
+	in_links_end(y);
+	return link;
+}
+
+/* Every sending queue of X acts upon routes at least as new as 'seq'? */
+static bool
+sender_has_seen(const struct hwy_port *x, uint32_t seq)
+{
+	const struct hwy_end *guest = &x->end[HWY_GUEST];
+
+	if (!hwy_end_up(guest))
+		return true;
+	for (uint32_t q = 0; q < hwy_load(&guest->tx_queues) && q < HWY_MAX_QUEUES; q++) {
+		if (hwy_before(hwy_load_acquire(&guest->route_ack[q]), seq))
+			return false;
+	}
+	return true;
+}
+
+static bool
+receiver_has_seen(const struct hwy_port *y, uint32_t gen)
+{
+	const struct hwy_end *guest = &y->end[HWY_GUEST];
+
+	if (!hwy_end_up(guest))
+		return true;
+	for (uint32_t q = 0; q < hwy_load(&guest->rx_queues) && q < HWY_MAX_QUEUES; q++) {
+		if (hwy_before(hwy_load_acquire(&guest->in_ack[q]), gen))
+			return false;
+	}
+	return true;
+}
+
+static bool
+link_drained(const struct hwy_region *r, const struct hwy_link *link)
+{
+	for (uint32_t q = 0; q < link->queues && q < HWY_MAX_QUEUES; q++) {
+		const struct hwy_ring *ring = hwy_region_ring(r, link->ring[q]).ring;
+
+		if (hwy_load_acquire(&ring->cons) != hwy_load_acquire(&ring->prod))
+			return false;
+	}
+	return true;
+}
+
+static void
+link_retire(struct hwy_host *h, uint32_t l)
+{
+	struct hwy_region *r = h->region;
+	struct hwy_port *y = &r->ports[r->links[l].dst];
+	uint32_t kept = 0;
+
+	in_links_begin(y);
+	for (uint32_t i = 0; i < in_links_count(y); i++) {
+		if (y->in_links[i] != l)
+			hwy_store(&y->in_links[kept++], y->in_links[i]);
+	}
+	hwy_store(&y->n_in, kept);
+	in_links_end(y);
+	h->retire_gen[l] = y->in_gen;
+	link_state(&r->links[l], HWY_LINK_RETIRING);
+}
+
+static void
+link_free(struct hwy_region *r, uint32_t l)
+{
+	struct hwy_link *link = &r->links[l];
+	struct hwy_packets_bytes sent = hwy_link_sent(link);
+	struct hwy_port *x = &r->ports[link->src], *y = &r->ports[link->dst];
+
+	if (hwy_region_lock(r, NULL) < 0)
+		return; /* the next tick tries again */
+	hwy_store(&x->folded_out[0], x->folded_out[0] + sent.packets);
+	hwy_store(&x->folded_out[1], x->folded_out[1] + sent.bytes);
+	hwy_store(&y->folded_in[0], y->folded_in[0] + sent.packets);
+	hwy_store(&y->folded_in[1], y->folded_in[1] + sent.bytes);
+	link_state(link, HWY_LINK_FREE);
+	hwy_region_give_rings(r, HWY_TAG_LINK(l));
+	hwy_region_unlock(r);
+}
+
+/* Moves links that are not open towards READY, and unneeded ones towards FREE. */
+static void
+links_tick(struct hwy_host *h)
+{
+	struct hwy_region *r = h->region;
+
+	for (uint32_t l = 0; l < r->geo.link_count; l++) {
+		struct hwy_link *link = &r->links[l];
+		struct hwy_port *x, *y;
+		bool unneeded;
+
+		if (link->state == HWY_LINK_FREE || link->state == HWY_LINK_OPEN ||
+		    !link_sane(r, link))
+			continue;
+		x = &r->ports[link->src];
+		y = &r->ports[link->dst];
+		unneeded = h->short_of_links || x->end[HWY_HOST].client == 0 ||
+			   y->end[HWY_HOST].client == 0;
+		if (link->state == HWY_LINK_CLOSING && sender_has_seen(x, x->route_seq)) {
+			if (!link_drained(r, link) && y->end[HWY_GUEST].client == 0)
+				hwy_port_drain_detached(r, link->dst);
+			if (link_drained(r, link))
+				link_state(link, HWY_LINK_READY);
+		}
+		if (link->state == HWY_LINK_READY && unneeded)
+			link_retire(h, l);
+		if (link->state == HWY_LINK_RETIRING && receiver_has_seen(y, h->retire_gen[l]))
+			link_free(r, l);
+	}
+	h->short_of_links = false;
+}
+
+/* --- routes -------------------------------------------------------------------- */
+
+static bool
+permitted(const struct hwy_region *r, uint32_t src, uint32_t dst)
+{
+	const struct hwy_port *x, *y;
+	uint32_t mtu;
+
+	if (dst == NO_PORT)
+		return false;
+	x = &r->ports[src];
+	y = &r->ports[dst];
+	mtu = hwy_load(&x->end[HWY_GUEST].mtu);
+	return hwy_load(&x->state) == HWY_PORT_USED && hwy_load(&y->state) == HWY_PORT_USED &&
+	       hwy_end_up(&x->end[HWY_HOST]) && hwy_end_up(&x->end[HWY_GUEST]) &&
+	       hwy_end_up(&y->end[HWY_HOST]) && hwy_end_up(&y->end[HWY_GUEST]) &&
+	       mtu <= hwy_load(&y->end[HWY_HOST].mtu) && mtu <= hwy_load(&y->end[HWY_GUEST].mtu) &&
+	       !hwy_load(&x->bypass_off) && !hwy_load(&y->bypass_off) &&
+	       !hwy_load(&r->hdr->bypass_off);
+}
+
+/* Two flows of one class that disagree about Y: the switch is changing its mind. */
+static bool
+contradicted(const struct port_state *p, const struct slot *s)
+{
+	for (int i = 0; i < HWY_MAX_ROUTES; i++) {
+		const struct slot *other = &p->slots[i];
+
+		if (other != s && other->flows > 0 && other->key == s->key && other->dst != NO_PORT)
+			return true;
+	}
+	return false;
+}
+
+static void
+routes_publish(struct hwy_port *x, const struct hwy_route *routes, uint32_t n)
+{
+	hwy_store(&x->route_seq, x->route_seq + 1);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	for (uint32_t i = 0; i < n; i++) {
+		hwy_store(&x->routes[i].key, routes[i].key);
+		hwy_store(&x->routes[i].link, routes[i].link);
+		hwy_store(&x->routes[i].slot, routes[i].slot);
+	}
+	hwy_store(&x->n_routes, n);
+	hwy_store_release(&x->route_seq, x->route_seq + 1);
+}
+
+/* Recomputes the routes of port 'src' and publishes them if they changed. */
+static void
+refresh(struct hwy_host *h, uint32_t src)
+{
+	struct hwy_region *r = h->region;
+	struct hwy_port *x = &r->ports[src];
+	struct port_state *p = &h->ports[src];
+	struct hwy_route routes[HWY_MAX_ROUTES];
+	bool used[HWY_MAX_LINKS] = {false}, now[HWY_MAX_ROUTES] = {false};
+	uint32_t n = 0;
+
+	if (hwy_load(&x->state) != HWY_PORT_USED)
+		return;
+	memset(routes, 0, sizeof(routes));
+	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
+		struct slot *s = &p->slots[i];
+		struct hwy_link *link;
+
+		if (s->flows == 0 || !permitted(r, src, s->dst) || contradicted(p, s))
+			continue;
+		link = link_find(r, src, s->dst);
+		if (link == NULL)
+			link = link_make(r, src, s->dst);
+		if (link == NULL) {
+			h->short_of_links = true;
+			continue;
+		}
+		routes[n].key = s->key;
+		routes[n].link = (uint32_t)(link - r->links);
+		routes[n].slot = i;
+		used[routes[n].link] = true;
+		now[i] = true;
+		n++;
+	}
+	if (n != x->n_routes || memcmp(routes, x->routes, n * sizeof(routes[0])) != 0) {
+		for (uint32_t i = 0; i < n; i++)
+			link_state(&r->links[routes[i].link], HWY_LINK_OPEN);
+		routes_publish(x, routes, n);
+		for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
+			if (p->slots[i].routed && !now[i])
+				p->slots[i].withdrawn = x->route_seq;
+			p->slots[i].routed = now[i];
+		}
+	}
+	for (uint32_t l = 0; l < r->geo.link_count; l++) {
+		if (r->links[l].state == HWY_LINK_OPEN && r->links[l].src == src && !used[l])
+			link_state(&r->links[l], HWY_LINK_CLOSING);
+	}
+}
+
+static void
+refresh_all(struct hwy_host *h)
+{
+	for (uint32_t p = 0; p < h->region->geo.port_count; p++)
+		refresh(h, p);
+}
+
+/* --- slots --------------------------------------------------------------------- */
+
+static struct hwy_packets_bytes
+slot_sent(const struct hwy_port *x, uint32_t slot)
+{
+	struct hwy_packets_bytes sum = {0, 0};
+
+	for (uint32_t q = 0; q < x->queues && q < HWY_MAX_QUEUES; q++) {
+		sum.packets += hwy_load(&x->sent[q][slot].packets);
+		sum.bytes += hwy_load(&x->sent[q][slot].bytes);
+	}
+	return sum;
+}
+
+/* Does the slot owe packets to a flow, or may it still come to? */
+static bool
+slot_owes(const struct hwy_port *x, const struct slot *s, uint32_t index)
+{
+	struct hwy_packets_bytes sent = slot_sent(x, index);
+
+	return sent.packets != s->credited.packets || sent.bytes != s->credited.bytes ||
+	       !sender_has_seen(x, s->withdrawn);
+}
+
+static int
+slot_find(struct hwy_host *h, uint32_t src, uint64_t key, uint32_t dst)
+{
+	struct hwy_port *x = &h->region->ports[src];
+	struct port_state *p = &h->ports[src];
+	int spare = -ENOSPC;
+
+	for (int i = 0; i < HWY_MAX_ROUTES; i++) {
+		struct slot *s = &p->slots[i];
+
+		if (s->key == key && s->dst == dst)
+			return i;
+		if (spare >= 0 && p->slots[spare].key == 0)
+			continue;
+		if (s->key == 0 ||
+		    (s->flows == 0 && s->heirs == 0 && !slot_owes(x, s, (uint32_t)i)))
+			spare = i;
+	}
+	if (spare >= 0) {
+		struct slot *s = &p->slots[spare];
+
+		memset(s, 0, sizeof(*s));
+		s->key = key;
+		s->dst = dst;
+		s->credited = slot_sent(x, (uint32_t)spare);
+		s->withdrawn = x->route_seq;
+	}
+	return spare;
+}
+
+/* --- interface ----------------------------------------------------------------- */
+
+int
+hwy_host_new(struct hwy_region *region, struct hwy_host **host)
+{
+	struct hwy_host *h = calloc(1, sizeof(*h));
+
+	if (h == NULL)
+		return -ENOMEM;
+	h->region = region;
+	pthread_mutex_init(&h->mutex, NULL);
+	for (uint32_t p = 0; p < region->geo.port_count; p++) {
+		struct hwy_port *port = &region->ports[p];
+
+		if (port->state != HWY_PORT_USED)
+			continue;
+		/* An earlier host may have died in the middle of a change: make it even. */
+		if (port->route_seq & 1)
+			hwy_store(&port->route_seq, port->route_seq + 1);
+		if (port->in_gen & 1)
+			hwy_store(&port->in_gen, port->in_gen + 1);
+		routes_publish(port, NULL, 0);
+	}
+	for (uint32_t l = 0; l < region->geo.link_count; l++) {
+		struct hwy_link *link = &region->links[l];
+
+		if (link->state == HWY_LINK_PREPARING) {
+			hwy_region_give_rings(region, HWY_TAG_LINK(l));
+			link_state(link, HWY_LINK_FREE);
+		} else if (link->state == HWY_LINK_OPEN || link->state == HWY_LINK_RETIRING) {
+			link_state(link, HWY_LINK_CLOSING);
+		}
+	}
+	for (uint32_t p = 0; p < region->geo.port_count; p++)
+		in_links_rebuild(region, p);
+	*host = h;
+	return 0;
+}
+
+void
+hwy_host_free(struct hwy_host *h)
+{
+	if (h == NULL)
+		return;
+	pthread_mutex_destroy(&h->mutex);
+	free(h);
+}
+
+int
+hwy_host_flow_add(struct hwy_host *h, uint32_t src, uint64_t key, uint32_t dst, uint32_t *slot)
+{
+	int rc;
+
+	if (src == dst)
+		return -EINVAL;
+	pthread_mutex_lock(&h->mutex);
+	rc = slot_find(h, src, key, dst);
+	if (rc >= 0) {
+		*slot = (uint32_t)rc;
+		h->ports[src].slots[rc].flows++;
+		h->ports[src].slots[rc].fresh = false;
+		refresh(h, src);
+		rc = 0;
+	}
+	pthread_mutex_unlock(&h->mutex);
+	return rc;
+}
+
+/* Open vSwitch modifies a flow by destroying and creating it. */
+static void
+mark_fresh(struct port_state *p, uint32_t slot)
+{
+	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++)
+		p->slots[i].fresh = i == slot;
+}
+
+void
+hwy_host_flow_del(struct hwy_host *h, uint32_t src, uint32_t slot)
+{
+	struct port_state *p = &h->ports[src];
+
+	pthread_mutex_lock(&h->mutex);
+	mark_fresh(p, slot);
+	p->slots[slot].flows--;
+	refresh(h, src);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+int
+hwy_host_take_over(struct hwy_host *h, uint32_t src, uint64_t key, uint32_t *slot)
+{
+	struct port_state *p = &h->ports[src];
+	int rc = -ENOENT;
+
+	pthread_mutex_lock(&h->mutex);
+	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
+		struct slot *s = &p->slots[i];
+
+		/* 'fresh': Open vSwitch keeps a modified flow's old counters only if its
+		 * new form is accepted too, so that one is accepted even if nothing is owed. */
+		if (s->key == key && s->flows == 0 &&
+		    (s->fresh || slot_owes(&h->region->ports[src], s, i))) {
+			s->heirs++;
+			s->fresh = false;
+			*slot = i;
+			rc = 0;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&h->mutex);
+	return rc;
+}
+
+void
+hwy_host_give_up(struct hwy_host *h, uint32_t src, uint32_t slot)
+{
+	pthread_mutex_lock(&h->mutex);
+	mark_fresh(&h->ports[src], slot);
+	h->ports[src].slots[slot].heirs--;
+	pthread_mutex_unlock(&h->mutex);
+}
+
+/* Moves what slot 'i' of port 'src' owes to '*sum'. */
+static void
+slot_collect(struct hwy_host *h, uint32_t src, uint32_t i, struct hwy_packets_bytes *sum)
+{
+	struct slot *s = &h->ports[src].slots[i];
+	struct hwy_packets_bytes sent = slot_sent(&h->region->ports[src], i);
+
+	sum->packets += sent.packets - s->credited.packets;
+	sum->bytes += sent.bytes - s->credited.bytes;
+	s->credited = sent;
+}
+
+struct hwy_packets_bytes
+hwy_host_flow_count(struct hwy_host *h, uint32_t src, uint32_t slot, bool heir)
+{
+	struct port_state *p = &h->ports[src];
+	struct hwy_packets_bytes delta = {0, 0};
+	uint64_t key;
+
+	pthread_mutex_lock(&h->mutex);
+	key = p->slots[slot].key;
+	if (!heir || p->slots[slot].flows == 0)
+		slot_collect(h, src, slot, &delta);
+	/* A rule that was led to another port: its class left a slot behind. */
+	for (uint32_t i = 0; i < HWY_MAX_ROUTES && !heir; i++) {
+		if (i != slot && p->slots[i].key == key && p->slots[i].flows == 0)
+			slot_collect(h, src, i, &delta);
+	}
+	pthread_mutex_unlock(&h->mutex);
+	return delta;
+}
+
+void
+hwy_host_refresh(struct hwy_host *h)
+{
+	pthread_mutex_lock(&h->mutex);
+	refresh_all(h);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+void
+hwy_host_port_gone(struct hwy_host *h, uint32_t port)
+{
+	pthread_mutex_lock(&h->mutex);
+	memset(&h->ports[port], 0, sizeof(h->ports[port]));
+	/* Flows of other ports may outlive the port they lead to; the next port that gets
+	 * this index is not what they meant. */
+	for (uint32_t p = 0; p < HWY_MAX_PORTS; p++) {
+		for (int i = 0; i < HWY_MAX_ROUTES; i++) {
+			if (h->ports[p].slots[i].key != 0 && h->ports[p].slots[i].dst == port)
+				h->ports[p].slots[i].dst = NO_PORT;
+		}
+	}
+	refresh_all(h);
+	links_tick(h);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+void
+hwy_host_tick(struct hwy_host *h)
+{
+	pthread_mutex_lock(&h->mutex);
+	refresh_all(h);
+	links_tick(h);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+bool
+hwy_host_linked(struct hwy_host *h, uint32_t src, uint32_t dst)
+{
+	struct hwy_link *link;
+	bool open;
+
+	pthread_mutex_lock(&h->mutex);
+	link = link_find(h->region, src, dst);
+	open = link != NULL && link->state == HWY_LINK_OPEN;
+	pthread_mutex_unlock(&h->mutex);
+	return open;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What only the domain's host does: turns offloaded flows into routes, opens and
+ * closes links, and answers for the counters.
+ *
+ *   flow      one offloaded megaflow of port X: "packets of this class go to port Y"
+ *   slot      where X counts one (class, Y); flows of the same class and Y share it
+ *   route     what X reads: class -> link, slot
+ *
+ * A slot outlives its flows: what X counted after the last query of the last flow is
+ * owed, and is credited to the next flow of the same packets (hwy_host_take_over()).
+ * So no packet is ever unaccounted.
+ *
+ * Threads: every function may be called from any thread; one mutex serialises them.
+ * It is taken before the region's lock.
+ */
+#ifndef HIGHWAY_SHM_HOST_H
+#define HIGHWAY_SHM_HOST_H
+
+#include "region.h"
+
+struct hwy_host;
+
+/* Becomes the host of 'region', of which this process holds a host end.  Links and
+ * routes of an earlier host are taken over, and all routes withdrawn. */
+int hwy_host_new(struct hwy_region *region, struct hwy_host **host);
+void hwy_host_free(struct hwy_host *host);
+
+/* A flow of port 'src': class 'key' goes to port 'dst'.  Opens the link as soon as
+ * both ports are up and nothing forbids it.  'slot' identifies the flow's counters.
+ * -EINVAL (src is dst), -ENOSPC (HWY_MAX_ROUTES classes are in use). */
+int hwy_host_flow_add(struct hwy_host *host, uint32_t src, uint64_t key, uint32_t dst,
+		      uint32_t *slot);
+
+/* Withdraws the route, unless another flow of the same slot lives. */
+void hwy_host_flow_del(struct hwy_host *host, uint32_t src, uint32_t slot);
+
+/*
+ * A flow that lies inside class 'key' but cannot be a route: does it have to answer for
+ * packets of a route that has just been withdrawn?  Returns 0 and the slot if so,
+ * -ENOENT if nothing is owed.  Ends with hwy_host_give_up().
+ */
+int hwy_host_take_over(struct hwy_host *host, uint32_t src, uint64_t key, uint32_t *slot);
+void hwy_host_give_up(struct hwy_host *host, uint32_t src, uint32_t slot);
+
+/* What X has counted in 'slot' since the last call for it, by whichever flow, and in
+ * slots of the same class to other ports that have no flows left.  A flow that has taken
+ * over ('heir') gets nothing while the slot has flows of its own. */
+struct hwy_packets_bytes hwy_host_flow_count(struct hwy_host *host, uint32_t src, uint32_t slot,
+					     bool heir);
+
+/* Port 'port' changed: its host end starts, stops or leaves, or its MTU changes. */
+void hwy_host_refresh(struct hwy_host *host);
+void hwy_host_port_gone(struct hwy_host *host, uint32_t port);
+
+/* To be called every few milliseconds: follows guests that come and go and what the
+ * operator sets, moves closing links on. */
+void hwy_host_tick(struct hwy_host *host);
+
+/* Is a class of 'src' routed to 'dst' now?  For telemetry and tests. */
+bool hwy_host_linked(struct hwy_host *host, uint32_t src, uint32_t dst);
+
+#endif /* HIGHWAY_SHM_HOST_H */
