@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The net_highway driver: what its files share.
+ *
+ *   vdev.c        device arguments, probe and remove
+ *   domain.c      regions opened by this process, their control thread
+ *   ethdev.c      the ethdev's control operations
+ *   guest_rxtx.c  bursts of the guest end: normal channel and links
+ *   host_rxtx.c   bursts of the host end: normal channel, gates
+ *   mbuf.h        moving packets between mbufs and rings
+ *   flow.c        rte_flow: which megaflows become routes
+ *   stats.c       basic and extended statistics
+ *   telemetry.c   rte_telemetry endpoints
+ */
+#ifndef HIGHWAY_PMD_HIGHWAY_H
+#define HIGHWAY_PMD_HIGHWAY_H
+
+#include <ethdev_driver.h>
+#include <rte_log.h>
+#include <sys/queue.h>
+
+#include "gate.h"
+#include "host.h"
+#include "pool.h"
+#include "port.h"
+#include "region.h"
+
+#define HWY_MIN_MTU RTE_ETHER_MIN_MTU
+#define HWY_MAX_MTU 9000
+/* Ethernet header and two VLAN tags; the rings carry no CRC. */
+#define HWY_L2_OVERHEAD (RTE_ETHER_HDR_LEN + 2 * RTE_VLAN_HLEN)
+
+extern int hwy_logtype;
+#define HWY_LOG(level, format, ...)                                                                \
+	rte_log(RTE_LOG_##level, hwy_logtype, "net_highway: " format "\n", ##__VA_ARGS__)
+
+enum hwy_idle { HWY_IDLE_POLL, HWY_IDLE_YIELD, HWY_IDLE_PAUSE };
+
+struct hwy_dev;
+
+/* A region opened by this process, shared by all its ports in the domain. */
+struct hwy_domain {
+	TAILQ_ENTRY(hwy_domain) next;
+	unsigned int users; /* ethdevs */
+	struct hwy_region *region;
+	struct hwy_host *host;                   /* if this process is the domain's host */
+	struct rte_mbuf_ext_shared_info *shinfo; /* [chunk_count], this process's own */
+	bool offload_said;          /* the warning that there is no offload was given */
+	unsigned int offload_since; /* tick without traffic before it */
+	bool copy_rx;               /* chunks must not reach a device that may DMA from them */
+	pthread_t thread;
+	int stop_fd;           /* eventfd that ends the control thread */
+	pthread_mutex_t mutex; /* of 'devs' */
+	struct hwy_dev *devs[2 * HWY_MAX_PORTS];
+};
+
+struct hwy_devargs {
+	struct hwy_region_config region;
+	char dir[PATH_MAX];
+	char domain[HWY_NAME_SIZE];
+	char port[HWY_NAME_SIZE];
+	enum hwy_role role;
+	uint32_t queues; /* 0: not given */
+	enum hwy_idle idle;
+	struct rte_ether_addr mac;
+	bool has_mac;
+};
+
+/* One way out of a guest end: a link as this queue uses it. */
+struct hwy_path {
+	struct hwy_producer out;
+	struct hwy_packets_bytes *sent;
+	const struct hwy_end *to; /* guest end of Y */
+	uint32_t link;
+	uint32_t joined;  /* classes that use it now */
+	uint32_t waiting; /* classes that are to join as soon as rule 2 allows */
+};
+
+struct hwy_class_entry {
+	uint64_t key;
+	uint32_t slot;
+	uint16_t path;
+	bool joined;
+};
+
+#define HWY_CLASS_HASH 128 /* open addressing, at most half full */
+
+struct hwy_tx_queue {
+	struct hwy_dev *dev;
+	uint16_t id;
+	uint16_t ring; /* guest end: up ring of this queue */
+	bool started;
+	struct hwy_producer out; /* up ring of a guest end, down ring of a host end */
+	struct hwy_counters *counters;
+	struct hwy_pool pool;
+	/* guest end */
+	uint32_t route_seq;
+	uint32_t n_paths;
+	uint32_t n_classes;
+	uint32_t joined;  /* sum over paths */
+	uint32_t waiting; /* sum over paths */
+	uint64_t last_key;
+	struct hwy_class_entry *last;
+	struct hwy_path paths[HWY_MAX_ROUTES];
+	struct hwy_class_entry classes[HWY_MAX_ROUTES];
+	uint8_t hash[HWY_CLASS_HASH]; /* index into classes + 1 */
+} __rte_cache_aligned;
+
+/* A ring that a receive queue polls. */
+struct hwy_inlet {
+	struct hwy_consumer in;
+	uint32_t link;    /* index of the link, or of the port's queue */
+	uint32_t queue;   /* ring number within it */
+	uint32_t bell;    /* host end: the last gate_bell seen */
+	uint32_t pending; /* host end: a gate may be unanswered */
+};
+
+#define HWY_MAX_INLETS (HWY_MAX_IN_LINKS * HWY_MAX_QUEUES)
+
+struct hwy_rx_queue {
+	struct hwy_dev *dev;
+	struct rte_mempool *pool;
+	struct hwy_counters *counters;
+	uint64_t rearm; /* data_off, refcnt, nb_segs, port of a fresh mbuf */
+	uint16_t id;
+	uint16_t room; /* bytes of data in an mbuf of the pool */
+	bool started;
+	bool scatter;
+	bool deferred;     /* what a burst took counts as delivered at the next call */
+	uint16_t turn;     /* which inlet goes first */
+	uint16_t n_normal; /* normal rings polled by this queue */
+	uint16_t n_links;  /* link rings polled by this queue */
+	uint16_t n_watch;  /* link rings into the port, of all queues */
+	uint32_t in_gen;
+	struct hwy_inlet normal[HWY_MAX_QUEUES];
+	struct hwy_inlet *links; /* [HWY_MAX_INLETS] guest end only */
+	/* all link rings into the port, with their queues' consumer indexes, for rule 3 */
+	const struct hwy_ring **watch;
+	/* consumer indexes of all down rings of the port, as the gates ask for them */
+	const uint32_t *down_cons[HWY_MAX_QUEUES];
+} __rte_cache_aligned;
+
+struct hwy_dev {
+	struct hwy_domain *domain;
+	struct hwy_region *region;
+	struct rte_eth_dev *eth;
+	struct hwy_port *port; /* in the region */
+	struct hwy_end *end;   /* ours */
+	struct hwy_end *peer;  /* the other one */
+	uint32_t index;        /* of the port in the region */
+	uint16_t port_id;      /* ethdev */
+	enum hwy_role role;
+	enum hwy_idle idle;
+	bool started;
+	bool link_wanted; /* set_link_up, set_link_down */
+	uint32_t max_frame;
+	struct hwy_rx_queue *rxq[HWY_MAX_QUEUES];
+	struct hwy_tx_queue *txq[HWY_MAX_QUEUES];
+	struct rte_eth_stats baseline;
+	uint64_t *xbaseline;
+	pthread_mutex_t flow_mutex;
+	LIST_HEAD(, rte_flow) flows;
+	char name[HWY_NAME_SIZE];
+	char domain_name[HWY_NAME_SIZE];
+};
+
+/* vdev.c */
+int hwy_devargs_parse(const char *params, struct hwy_devargs *args, char *err);
+
+/* domain.c */
+int hwy_domain_get(const struct hwy_devargs *args, struct hwy_domain **domain, char *err);
+void hwy_domain_put(struct hwy_domain *domain);
+int hwy_domain_add(struct hwy_domain *domain, struct hwy_dev *dev);
+void hwy_domain_del(struct hwy_domain *domain, struct hwy_dev *dev);
+void hwy_domain_poke(struct hwy_domain *domain); /* something changed: look now */
+void hwy_domain_each_dev(void (*cb)(struct hwy_dev *dev, void *arg), void *arg);
+
+/* ethdev.c */
+extern const struct eth_dev_ops hwy_ops;
+int hwy_dev_init(struct rte_eth_dev *eth, const struct hwy_devargs *args, char *err);
+int hwy_link_update(struct rte_eth_dev *eth, int wait);
+static inline struct hwy_dev *
+hwy_dev_of(const struct rte_eth_dev *eth)
+{
+	return eth->data->dev_private;
+}
+
+/* guest_rxtx.c, host_rxtx.c: bursts, and their set-up when the port starts */
+uint16_t hwy_guest_rx(void *queue, struct rte_mbuf **pkts, uint16_t n);
+uint16_t hwy_guest_tx(void *queue, struct rte_mbuf **pkts, uint16_t n);
+uint16_t hwy_host_rx(void *queue, struct rte_mbuf **pkts, uint16_t n);
+uint16_t hwy_host_tx(void *queue, struct rte_mbuf **pkts, uint16_t n);
+void hwy_guest_start(struct hwy_dev *dev);
+void hwy_host_start(struct hwy_dev *dev);
+void hwy_guest_stop(struct hwy_dev *dev);
+
+/* idle.c: what an empty poll does, by the idle= devarg */
+extern uint32_t hwy_polled_queues; /* started receive queues of this process */
+void hwy_idle_wait(const struct hwy_rx_queue *q);
+void hwy_idle_full(const struct hwy_dev *dev); /* and what a full ring does */
+static inline void
+hwy_idle(const struct hwy_rx_queue *q, uint16_t received)
+{
+	extern __thread uint32_t hwy_empty_polls;
+
+	if (likely(received > 0))
+		hwy_empty_polls = 0;
+	else if (q->dev->idle != HWY_IDLE_POLL)
+		hwy_idle_wait(q);
+}
+
+/* flow.c */
+extern const struct rte_flow_ops hwy_flow_ops;
+void hwy_flow_forget(struct hwy_dev *dev); /* the port goes: free its flows */
+
+/* stats.c */
+int hwy_stats_get(struct rte_eth_dev *eth, struct rte_eth_stats *stats);
+int hwy_stats_reset(struct rte_eth_dev *eth);
+int hwy_xstats_get(struct rte_eth_dev *eth, struct rte_eth_xstat *xstats, unsigned int n);
+int hwy_xstats_names(struct rte_eth_dev *eth, struct rte_eth_xstat_name *names, unsigned int n);
+int hwy_xstats_reset(struct rte_eth_dev *eth);
+
+#endif /* HIGHWAY_PMD_HIGHWAY_H */

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Moving packets between mbufs and rings.
+ *
+ *   up to HWY_INLINE_MAX bytes copied into the ring's own slots: two cache lines cost
+ *                             less than the bookkeeping of a buffer
+ *   an mbuf that is the sole owner of a chunk of this region
+ *                             passed on by index, nothing copied
+ *   anything else             copied once into a fresh chunk, or several (HWY_DESC_MORE)
+ *
+ * On receive a chunk is attached to an mbuf of the application's own pool as external
+ * buffer; its shared info lies in this process's memory, as it holds pointers.
+ */
+#ifndef HIGHWAY_PMD_MBUF_H
+#define HIGHWAY_PMD_MBUF_H
+
+#include <rte_mbuf.h>
+#include <rte_prefetch.h>
+#include <sched.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "highway.h"
+
+#define HWY_FREE_BATCH 64
+#define HWY_MAX_PARTS  16 /* descriptors of one packet */
+
+/* mbufs to be given back to the pool they all come from. */
+struct hwy_free_list {
+	struct rte_mempool *pool;
+	unsigned int n;
+	struct rte_mbuf *mbufs[HWY_FREE_BATCH];
+};
+
+static inline void
+hwy_free_flush(struct hwy_free_list *list)
+{
+	if (list->n > 0)
+		rte_mempool_put_bulk(list->pool, (void **)list->mbufs, list->n);
+	list->n = 0;
+}
+
+/* 'm' is unused: one reference, no chain, no attachment. */
+static inline void
+hwy_free_raw(struct hwy_free_list *list, struct rte_mbuf *m)
+{
+	if (unlikely(list->n == HWY_FREE_BATCH || m->pool != list->pool)) {
+		hwy_free_flush(list);
+		list->pool = m->pool;
+	}
+	list->mbufs[list->n++] = m;
+}
+
+static inline void
+hwy_free(struct hwy_free_list *list, struct rte_mbuf *m)
+{
+	if (likely(RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1 && m->nb_segs == 1 &&
+		   m->next == NULL))
+		hwy_free_raw(list, m);
+	else
+		rte_pktmbuf_free(m);
+}
+
+/* Sets data_off, refcnt, nb_segs and port in one store. */
+static inline void
+hwy_mbuf_rearm(struct rte_mbuf *m, uint64_t rearm)
+{
+	*(uint64_t *)((uintptr_t)m + offsetof(struct rte_mbuf, rearm_data)) = rearm;
+}
+
+/*
+ * Copies one slot.  'stream': past the caches, as the reader is another core: its copy of
+ * the line need not be taken away from it first, which costs a sender more than all
+ * the rest (see docs/internals/performance.md).  Reads a whole slot from 'from'.
+ */
+static __rte_always_inline void
+hwy_copy_slot(uint8_t *restrict to, const uint8_t *restrict from, bool stream)
+{
+#ifdef __SSE2__
+	if (stream) {
+		const __m128i *in = (const __m128i *)(const void *)from;
+		__m128i *out = (__m128i *)(void *)to;
+		__m128i a = _mm_loadu_si128(in), b = _mm_loadu_si128(in + 1);
+		__m128i c = _mm_loadu_si128(in + 2), d = _mm_loadu_si128(in + 3);
+
+		_mm_stream_si128(out, a);
+		_mm_stream_si128(out + 1, b);
+		_mm_stream_si128(out + 2, c);
+		_mm_stream_si128(out + 3, d);
+		return;
+	}
+#else
+	RTE_SET_USED(stream);
+#endif
+	memcpy(to, from, HWY_SLOT);
+}
+
+/* Makes streamed slots visible before the index that announces them. */
+static inline void
+hwy_stream_end(bool stream)
+{
+#ifdef __SSE2__
+	if (stream)
+		_mm_sfence();
+#else
+	RTE_SET_USED(stream);
+#endif
+}
+
+/* Is the consumer of this ring on another core than the caller? */
+static inline bool
+hwy_consumer_elsewhere(const struct hwy_producer *out)
+{
+	return out->cpu_seen != 0 && out->cpu_seen != (uint32_t)sched_getcpu() + 1;
+}
+
+/* Index of the chunk that 'm' owns alone, or HWY_CHUNK_INLINE. */
+static inline uint32_t
+hwy_mbuf_chunk(const struct hwy_domain *domain, const struct rte_mbuf *m)
+{
+	size_t index;
+
+	if (!RTE_MBUF_HAS_EXTBUF(m) || m->shinfo < domain->shinfo)
+		return HWY_CHUNK_INLINE;
+	index = (size_t)(m->shinfo - domain->shinfo);
+	if (index >= domain->region->geo.chunk_count || rte_mbuf_refcnt_read(m) != 1 ||
+	    rte_mbuf_ext_refcnt_read(m->shinfo) != 1 ||
+	    m->buf_addr != hwy_region_chunk(domain->region, (uint32_t)index))
+		return HWY_CHUNK_INLINE;
+	return (uint32_t)index;
+}
+
+/* Takes the chunk away from 'm', which becomes a plain mbuf of its pool again. */
+static inline void
+hwy_mbuf_detach(struct rte_mbuf *m)
+{
+	const struct rte_pktmbuf_pool_private *priv = rte_mempool_get_priv(m->pool);
+	size_t size = sizeof(*m) + priv->mbuf_priv_size;
+
+	m->buf_addr = (char *)m + size;
+	m->buf_iova = rte_mempool_virt2iova(m) + size;
+	m->buf_len = priv->mbuf_data_room_size;
+	m->ol_flags = 0;
+	m->next = NULL;
+	m->nb_segs = 1;
+}
+
+/* Attaches 'chunk' to the plain mbuf 'm'. */
+static inline void
+hwy_mbuf_attach(const struct hwy_domain *domain, struct rte_mbuf *m, uint32_t chunk,
+		uint32_t offset, uint32_t length)
+{
+	struct rte_mbuf_ext_shared_info *info = &domain->shinfo[chunk];
+	uint8_t *at = hwy_region_chunk(domain->region, chunk);
+
+	rte_mbuf_ext_refcnt_set(info, 1);
+	m->buf_addr = at;
+	m->buf_iova = (rte_iova_t)(uintptr_t)at; /* see prepare_dma() */
+	m->buf_len = (uint16_t)domain->region->geo.chunk_stride;
+	m->shinfo = info;
+	m->ol_flags = RTE_MBUF_F_EXTERNAL;
+	m->data_off = (uint16_t)offset;
+	m->data_len = (uint16_t)length;
+}
+
+/* hwy_put() results below zero */
+#define HWY_PUT_FULL    (-1) /* no room in the ring, or no chunk: try again later */
+#define HWY_PUT_DROPPED (-2) /* can never be sent; it was freed and counted */
+
+int hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf *m,
+		  uint32_t room, struct hwy_free_list *list);
+uint32_t hwy_get_large(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t desc,
+		       uint32_t avail, struct rte_mbuf *head, bool *filled);
+
+/*
+ * Writes up to 'n' packets to a ring, without publishing.  Returns how many mbufs it
+ * took from 'pkts', and adds what was sent to '*sent'.
+ */
+static __rte_always_inline uint16_t
+hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf **pkts, uint16_t n,
+	      struct hwy_packets_bytes *sent, struct hwy_free_list *list)
+{
+	/* Enough for any one packet at least: a stale view must not look like a full ring. */
+	uint32_t room = hwy_producer_room(out, 2u * n + HWY_MAX_PARTS);
+	const bool stream = hwy_consumer_elsewhere(out);
+	uint64_t bytes = 0, packets = 0, inlined = 0;
+	uint16_t i;
+
+	for (i = 0; i < n && room > 0; i++) {
+		struct rte_mbuf *m = pkts[i];
+		uint32_t length = m->pkt_len;
+		const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+
+		if (likely(length <= HWY_INLINE_MAX && m->nb_segs == 1 && room > 1 &&
+			   m->data_off + HWY_INLINE_MAX <= m->buf_len)) {
+			hwy_store(&out->at.desc[out->prod & out->at.mask],
+				  HWY_DESC(HWY_CHUNK_INLINE, 0, 0, length));
+			hwy_copy_slot(hwy_ring_slot(&out->at, out->prod), data, stream);
+			if (length > HWY_SLOT) {
+				/* Whoever looks through a ring finds no chunk in this one. */
+				hwy_store(&out->at.desc[(out->prod + 1) & out->at.mask],
+					  HWY_DESC(HWY_CHUNK_INLINE, 0, 0, 0));
+				hwy_copy_slot(hwy_ring_slot(&out->at, out->prod + 1),
+					      data + HWY_SLOT, stream);
+				out->prod++;
+				room--;
+			}
+			out->prod++;
+			room--;
+			inlined++;
+			hwy_free(list, m);
+		} else {
+			int used = hwy_put_large(q, out, m, room, list);
+
+			if (used == HWY_PUT_FULL)
+				break;
+			if (used == HWY_PUT_DROPPED)
+				continue;
+			room -= (uint32_t)used;
+		}
+		packets++;
+		bytes += length;
+	}
+	hwy_stream_end(stream);
+	if (unlikely(i < n))
+		hwy_count(&q->counters->ring_full, 1);
+	if (inlined > 0)
+		hwy_count(&q->counters->inlined, inlined);
+	sent->packets += packets;
+	sent->bytes += bytes;
+	return i;
+}
+
+/* Tells the producer now and then where its consumer runs. */
+static inline void
+hwy_consumer_show_cpu(struct hwy_consumer *in)
+{
+	uint32_t cpu;
+
+	if ((in->bursts++ & 31) != 0)
+		return;
+	cpu = (uint32_t)sched_getcpu() + 1;
+	if (cpu != in->at.ring->cpu)
+		hwy_store(&in->at.ring->cpu, cpu);
+}
+
+/*
+ * Reads up to 'n' packets from a ring, as far as index 'limit', and publishes.
+ * Returns how many mbufs it wrote to 'pkts'.
+ */
+static __rte_always_inline uint16_t
+hwy_get_burst(struct hwy_rx_queue *q, struct hwy_consumer *in, uint32_t limit,
+	      struct rte_mbuf **pkts, uint16_t n, struct hwy_packets_bytes *got)
+{
+	uint32_t avail = limit - in->cons;
+	uint64_t bytes = 0, inlined = 0;
+	uint16_t filled = 0;
+
+	if (avail < n)
+		n = (uint16_t)avail;
+	for (uint32_t i = 0; i < n; i++)
+		rte_prefetch0(hwy_ring_slot(&in->at, in->cons + i));
+	while (unlikely(rte_mempool_get_bulk(q->pool, (void **)pkts, n) < 0)) {
+		n /= 2;
+		if (n == 0) {
+			hwy_count(&q->counters->no_buffer, 1);
+			return 0;
+		}
+	}
+	/* pkts[filled..n) are mbufs not yet used. */
+	while (filled < n && avail > 0) {
+		uint64_t desc = hwy_load(&in->at.desc[in->cons & in->at.mask]);
+		struct rte_mbuf *m = pkts[filled];
+		uint32_t length = HWY_DESC_LENGTH(desc), slots = hwy_inline_slots(length);
+
+		if (likely(HWY_DESC_CHUNK(desc) == HWY_CHUNK_INLINE && length <= HWY_INLINE_MAX &&
+			   slots <= avail)) {
+			uint8_t *to = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
+
+			hwy_mbuf_rearm(m, q->rearm);
+			m->ol_flags = 0;
+			m->packet_type = 0;
+			m->pkt_len = length;
+			m->data_len = (uint16_t)length;
+			m->vlan_tci = 0;
+			hwy_copy_slot(to, hwy_ring_slot(&in->at, in->cons), false);
+			if (slots > 1)
+				hwy_copy_slot(to + HWY_SLOT, hwy_ring_slot(&in->at, in->cons + 1),
+					      false);
+			in->cons += slots;
+			avail -= slots;
+			inlined++;
+			filled++;
+			bytes += length;
+		} else {
+			bool delivered;
+			uint32_t taken = hwy_get_large(q, in, desc, avail, m, &delivered);
+
+			if (taken == 0)
+				break; /* no mbufs for the whole of it: later */
+			avail -= taken;
+			if (!delivered)
+				continue; /* bad or too big: the mbuf is unused still */
+			bytes += m->pkt_len;
+			filled++;
+		}
+	}
+	if (unlikely(filled < n))
+		rte_mempool_put_bulk(q->pool, (void **)&pkts[filled], (unsigned int)(n - filled));
+	if (likely(!q->deferred))
+		hwy_consumer_publish(in);
+	else
+		hwy_consumer_release(in);
+	hwy_consumer_show_cpu(in);
+	if (inlined > 0)
+		hwy_count(&q->counters->inlined, inlined);
+	got->packets += filled;
+	got->bytes += bytes;
+	return filled;
+}
+
+#endif /* HIGHWAY_PMD_MBUF_H */
