@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs the system tests: python3 -m tests.system --build BUILD_DIR [--only PATTERN] [--list] [-v]
+
+Prints one line per test and at the end `N passed, N failed, N skipped`; the exit
+status is 0 if none failed.  --only takes a letter (A to G), a part of a test's name
+or of its sentence, or a shell pattern; it may be given several times.
+"""
+
+import argparse
+import fnmatch
+import importlib
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+from lab import Lab, LabError, sweep  # noqa: E402
+from tests.system.kit import Bench, Skip, Test  # noqa: E402
+
+MODULES = ("a_direct", "a_ports", "a_queues", "b_offload", "b_classes", "b_flow", "c_switchover", "c_changes",
+           "d_statistics", "e_devargs", "e_region", "e_switch", "f_deaths", "g_tools")
+
+
+class Case:
+    """One test: a function whose docstring is its sentence."""
+
+    def __init__(self, module, function):
+        self.function = function
+        self.letter = module.__name__.rpartition(".")[2][0].upper()
+        self.name = f"{self.letter}.{function.__name__.removeprefix('test_')}"
+        self.sentence = " ".join((function.__doc__ or function.__name__).split()).rstrip(".")
+        self.seconds = getattr(function, "seconds", 90)
+
+    def matches(self, patterns):
+        if not patterns:
+            return True
+        return any(p.upper() == self.letter or p in self.name or p in self.sentence
+                   or fnmatch.fnmatch(self.name, p) for p in patterns)
+
+
+def collect():
+    cases = []
+    for name in MODULES:
+        module = importlib.import_module(f"tests.system.{name}")
+        cases += [Case(module, value) for key, value in vars(module).items()
+                  if key.startswith("test_") and value.__module__ == module.__name__]
+    return cases
+
+
+def _alarm(_number, _frame):
+    raise TimeoutError("the test took too long")
+
+
+def _explanation(test):
+    try:
+        return test.explain()
+    except Exception as error:
+        return f"(no explanation: {error})"
+
+
+def run_one(bench, case, verbose):
+    """Returns ("ok" | "FAIL" | "skip", reason)."""
+    test = Test(bench, case.name)
+    troubles = []
+    result, reason = "ok", ""
+    signal.alarm(case.seconds)
+    try:
+        case.function(test)
+    except Skip as why:
+        result, reason = "skip", str(why)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # SystemExit by SIGTERM is handed on by the caller's finally.
+        if isinstance(sys.exc_info()[1], SystemExit):
+            raise
+        signal.alarm(20)
+        troubles.append(traceback.format_exc() + _explanation(test))
+    finally:
+        signal.alarm(0)
+    signal.alarm(60)
+    try:
+        troubles += test.close()
+    except Exception:  # A test that cannot be cleaned up must not end the run.
+        troubles.append(traceback.format_exc())
+    finally:
+        signal.alarm(0)
+    if troubles:
+        result = "FAIL"
+        reason = "\n".join(t.rstrip() for t in troubles)
+    return result, reason
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="tests.system", description=__doc__.partition("\n")[0])
+    parser.add_argument("--build", help="meson build folder (default: HIGHWAY_BUILD, else build or build/dev)")
+    parser.add_argument("--only", action="append", metavar="PATTERN")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--keep", metavar="DIR", help="folder for the logs, which are kept then")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print each test's sentence and notes")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    options = parse(arguments)
+    cases = [case for case in collect() if case.matches(options.only)]
+    if options.list:
+        for case in cases:
+            print(f"{case.name:34} {case.sentence}")
+        return 0
+    build = options.build or os.environ.get("HIGHWAY_BUILD") or next(
+        (str(ROOT / b) for b in ("build", "build/dev") if (ROOT / b / "pmd/librte_net_highway.so").exists()), "build")
+    counts = {"ok": 0, "FAIL": 0, "skip": 0}
+    if os.geteuid() != 0:
+        print("skip  everything: root is needed (network namespaces, DPDK)")
+        return 77
+    sweep()
+    signal.signal(signal.SIGALRM, _alarm)
+    keep = options.keep or tempfile.mkdtemp(prefix="highway-system-")
+    with Lab(keep) as lab:
+        try:
+            bench = Bench(lab, build, options.verbose)
+        except LabError as error:
+            print(f"FAIL  {error}")
+            return 1
+        try:
+            for case in cases:
+                begin = time.monotonic()
+                result, reason = run_one(bench, case, options.verbose)
+                counts[result] += 1
+                words = case.sentence if options.verbose else ""
+                first = f"[{reason}]" if result == "skip" else words
+                print(f"{result:4}  {case.name:34} {time.monotonic() - begin:6.1f} s  {first}".rstrip(), flush=True)
+                if result == "FAIL":
+                    print("\n".join("      " + line for line in reason.splitlines()), flush=True)
+        finally:
+            bench.close()
+    if counts["FAIL"] or options.keep:
+        print(f"logs are in {keep}")
+    else:
+        import shutil
+
+        shutil.rmtree(keep, ignore_errors=True)
+    print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
+    return 1 if counts["FAIL"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
