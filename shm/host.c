@@ -661,6 +661,7 @@ slot_collect(struct hwy_host *h, uint32_t src, uint32_t i, struct hwy_packets_by
 struct hwy_packets_bytes
 hwy_host_flow_count(struct hwy_host *h, uint32_t src, uint32_t slot, uint64_t key, bool heir)
 {
+	struct hwy_port *x = &h->region->ports[src];
 	struct port_state *p = &h->ports[src];
 	struct hwy_packets_bytes delta = {0, 0};
 
@@ -683,6 +684,8 @@ hwy_host_flow_count(struct hwy_host *h, uint32_t src, uint32_t slot, uint64_t ke
 			slot_collect(h, src, i, &delta);
 		}
 	}
+	hwy_store(&x->credited[0], x->credited[0] + delta.packets);
+	hwy_store(&x->credited[1], x->credited[1] + delta.bytes);
 	pthread_mutex_unlock(&h->mutex);
 	return delta;
 }

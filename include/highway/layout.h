@@ -228,7 +228,8 @@ struct hwy_port {
 
 	uint64_t folded_out[2]; /* host: packets, bytes of links of X that were freed */
 	uint64_t folded_in[2];  /* host: the same of links into Y */
-	uint8_t reserved3[32];
+	uint64_t credited[2];   /* host: packets, bytes that the switch was told in queries */
+	uint8_t reserved3[16];
 
 	struct hwy_end end[2]; /* by enum hwy_role */
 };
@@ -377,6 +378,7 @@ HWY_ASSERT_OFFSET(hwy_port, in_links, 1280);
 HWY_ASSERT_OFFSET(hwy_port, sent, 1536);
 HWY_ASSERT_OFFSET(hwy_port, folded_out, 9728);
 HWY_ASSERT_OFFSET(hwy_port, folded_in, 9744);
+HWY_ASSERT_OFFSET(hwy_port, credited, 9760);
 HWY_ASSERT_OFFSET(hwy_port, end, 9792);
 static_assert(sizeof(struct hwy_port) == 14272, "hwy_port grew");
 

@@ -427,6 +427,8 @@ packets_are_credited_once_to_two_flows_of_a_class(void **state)
 	second = counted(x, b, false);
 	assert_int_equal(first.packets + second.packets, 10);
 	assert_int_equal(first.bytes + second.bytes, 1000);
+	assert_int_equal(r->ports[x].credited[0], 10);
+	assert_int_equal(r->ports[x].credited[1], 1000);
 	x_sends(b, 1, 60);
 	assert_int_equal(counted(x, a, false).bytes, 60);
 	assert_int_equal(counted(x, a, false).bytes, 0);
