@@ -2,6 +2,7 @@
 /* The control operations of a net_highway ethdev. */
 #include <rte_malloc.h>
 
+#include "isa.h"
 #include "mbuf.h"
 
 int
@@ -84,6 +85,33 @@ apply_mtu(struct hwy_dev *dev, uint32_t mtu)
 	hwy_store_release(&dev->end->mtu, mtu);
 }
 
+static void
+host_start(struct hwy_dev *dev)
+{
+	uint16_t n_rx = dev->eth->data->nb_rx_queues;
+
+	for (uint16_t i = 0; i < n_rx; i++) {
+		struct hwy_rx_queue *q = dev->rxq[i];
+
+		q->n_normal = 0;
+		q->turn = 0;
+		for (uint32_t u = i; u < dev->port->queues; u += n_rx) {
+			struct hwy_inlet *up = &q->normal[q->n_normal++];
+
+			up->queue = u;
+			up->pending = 1; /* look for gates that an earlier life left open */
+			hwy_consumer_init(&up->in, hwy_region_ring(dev->region, dev->port->up[u]));
+		}
+		q->started = true;
+	}
+	for (uint16_t i = 0; i < dev->eth->data->nb_tx_queues; i++) {
+		struct hwy_tx_queue *q = dev->txq[i];
+
+		hwy_producer_init(&q->out, hwy_region_ring(dev->region, dev->port->down[i]));
+		q->started = true;
+	}
+}
+
 static int
 dev_start(struct rte_eth_dev *eth)
 {
@@ -99,7 +127,7 @@ dev_start(struct rte_eth_dev *eth)
 	if (dev->role == HWY_GUEST)
 		hwy_guest_start(dev);
 	else
-		hwy_host_start(dev);
+		host_start(dev);
 	for (uint16_t i = 0; i < eth->data->nb_rx_queues; i++)
 		eth->data->rx_queue_state[i] = RTE_ETH_QUEUE_STATE_STARTED;
 	for (uint16_t i = 0; i < eth->data->nb_tx_queues; i++)
@@ -403,7 +431,9 @@ int
 hwy_dev_init(struct rte_eth_dev *eth, const struct hwy_devargs *args, char *err)
 {
 	struct hwy_dev *dev = hwy_dev_of(eth);
+	const struct hwy_bursts *bursts;
 	struct rte_ether_addr mac = args->mac;
+	const char *isa;
 	int rc;
 
 	dev->eth = eth;
@@ -439,8 +469,9 @@ hwy_dev_init(struct rte_eth_dev *eth, const struct hwy_devargs *args, char *err)
 		goto put;
 	}
 	eth->dev_ops = &hwy_ops;
-	eth->rx_pkt_burst = args->role == HWY_HOST ? hwy_host_rx : hwy_guest_rx;
-	eth->tx_pkt_burst = args->role == HWY_HOST ? hwy_host_tx : hwy_guest_tx;
+	bursts = hwy_isa_bursts(args->role, &isa);
+	eth->rx_pkt_burst = bursts->rx;
+	eth->tx_pkt_burst = bursts->tx;
 	eth->data->dev_link = (struct rte_eth_link){
 		.link_speed = RTE_ETH_SPEED_NUM_100G,
 		.link_duplex = RTE_ETH_LINK_FULL_DUPLEX,
@@ -450,6 +481,7 @@ hwy_dev_init(struct rte_eth_dev *eth, const struct hwy_devargs *args, char *err)
 	eth->data->promiscuous = 1;
 	HWY_LOG(INFO, "port %s of domain %s attached as %s end, region %s", dev->name,
 		dev->domain_name, args->role == HWY_HOST ? "host" : "guest", dev->region->path);
+	HWY_LOG(DEBUG, "port %s: %s bursts", dev->name, isa);
 	return 0;
 put:
 	hwy_domain_put(dev->domain);

@@ -6,7 +6,9 @@
  *   domain.c      regions opened by this process, their control thread
  *   ethdev.c      the ethdev's control operations
  *   guest_rxtx.c  bursts of the guest end: normal channel and links
+ *   guest.c       its slow side: routes and links that change, start and stop
  *   host_rxtx.c   bursts of the host end: normal channel, gates
+ *   isa.c         which of the compiled bursts to use
  *   mbuf.h        moving packets between mbufs and rings
  *   flow.c        rte_flow: which megaflows become routes
  *   stats.c       basic and extended statistics
@@ -189,13 +191,8 @@ hwy_dev_of(const struct rte_eth_dev *eth)
 	return eth->data->dev_private;
 }
 
-/* guest_rxtx.c, host_rxtx.c: bursts, and their set-up when the port starts */
-uint16_t hwy_guest_rx(void *queue, struct rte_mbuf **pkts, uint16_t n);
-uint16_t hwy_guest_tx(void *queue, struct rte_mbuf **pkts, uint16_t n);
-uint16_t hwy_host_rx(void *queue, struct rte_mbuf **pkts, uint16_t n);
-uint16_t hwy_host_tx(void *queue, struct rte_mbuf **pkts, uint16_t n);
+/* guest.c */
 void hwy_guest_start(struct hwy_dev *dev);
-void hwy_host_start(struct hwy_dev *dev);
 void hwy_guest_stop(struct hwy_dev *dev);
 
 /* idle.c: what an empty poll does, by the idle= devarg */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Bursts of the host end: the normal channel as Open vSwitch polls it, and the host's
- * part of docs/internals/switch-over.md, answering gates.
+ * part of docs/internals/switch-over.md, answering gates.  Compiled once for each width
+ * of vectors, see isa.h.
  *
  * Rule 1 rests on the way in which Open vSwitch's PMD threads work: what one receive
  * call of a queue returned has been transmitted before the next call for that queue
  * (dp_netdev_process_rxq_port(), with tx-flush-interval at its default of 0).
  */
+#include "isa.h"
 #include "mbuf.h"
 
 /*
@@ -45,8 +47,8 @@ gates(struct hwy_rx_queue *q, struct hwy_inlet *up)
 	return limit;
 }
 
-uint16_t
-hwy_host_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t
+host_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct hwy_rx_queue *q = queue;
 	struct hwy_packets_bytes got = {0, 0};
@@ -97,8 +99,8 @@ tx_once(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n)
 	return done;
 }
 
-uint16_t
-hwy_host_tx(void *queue, struct rte_mbuf **pkts, uint16_t n)
+static uint16_t
+host_tx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 {
 	struct hwy_tx_queue *q = queue;
 	uint16_t done;
@@ -117,29 +119,4 @@ hwy_host_tx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	return done;
 }
 
-void
-hwy_host_start(struct hwy_dev *dev)
-{
-	uint16_t n_rx = dev->eth->data->nb_rx_queues;
-
-	for (uint16_t i = 0; i < n_rx; i++) {
-		struct hwy_rx_queue *q = dev->rxq[i];
-
-		q->n_normal = 0;
-		q->turn = 0;
-		for (uint32_t u = i; u < dev->port->queues; u += n_rx) {
-			struct hwy_inlet *up = &q->normal[q->n_normal++];
-
-			up->queue = u;
-			up->pending = 1; /* look for gates that an earlier life left open */
-			hwy_consumer_init(&up->in, hwy_region_ring(dev->region, dev->port->up[u]));
-		}
-		q->started = true;
-	}
-	for (uint16_t i = 0; i < dev->eth->data->nb_tx_queues; i++) {
-		struct hwy_tx_queue *q = dev->txq[i];
-
-		hwy_producer_init(&q->out, hwy_region_ring(dev->region, dev->port->down[i]));
-		q->started = true;
-	}
-}
+const struct hwy_bursts HWY_ISA_NAME(hwy_host_bursts) = {.rx = host_rx, .tx = host_tx};

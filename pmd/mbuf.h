@@ -18,7 +18,7 @@
 #include <rte_prefetch.h>
 #include <sched.h>
 #ifdef __SSE2__
-#include <emmintrin.h>
+#include <immintrin.h>
 #endif
 
 #include "highway.h"
@@ -62,6 +62,24 @@ hwy_free(struct hwy_free_list *list, struct rte_mbuf *m)
 		rte_pktmbuf_free(m);
 }
 
+/* mbufs 'from' to 'to' of a burst, all plain and of one pool, go back to it. */
+static inline void
+hwy_free_run(struct rte_mempool *pool, struct rte_mbuf **pkts, uint16_t from, uint16_t to)
+{
+	if (to > from)
+		rte_mempool_put_bulk(pool, (void **)&pkts[from], (unsigned int)(to - from));
+}
+
+/* data_off, refcnt, nb_segs and port in one load. */
+static inline uint64_t
+hwy_mbuf_rearm_of(const struct rte_mbuf *m)
+{
+	uint64_t rearm;
+
+	memcpy(&rearm, (const char *)m + offsetof(struct rte_mbuf, rearm_data), sizeof(rearm));
+	return rearm;
+}
+
 /* Sets data_off, refcnt, nb_segs and port in one store. */
 static inline void
 hwy_mbuf_rearm(struct rte_mbuf *m, uint64_t rearm)
@@ -77,23 +95,44 @@ hwy_mbuf_rearm(struct rte_mbuf *m, uint64_t rearm)
 static __rte_always_inline void
 hwy_copy_slot(uint8_t *restrict to, const uint8_t *restrict from, bool stream)
 {
-#ifdef __SSE2__
-	if (stream) {
-		const __m128i *in = (const __m128i *)(const void *)from;
-		__m128i *out = (__m128i *)(void *)to;
-		__m128i a = _mm_loadu_si128(in), b = _mm_loadu_si128(in + 1);
-		__m128i c = _mm_loadu_si128(in + 2), d = _mm_loadu_si128(in + 3);
+#if defined(__AVX512F__)
+	if (stream)
+		_mm512_stream_si512((__m512i *)(void *)to, _mm512_loadu_si512(from));
+	else
+		_mm512_storeu_si512(to, _mm512_loadu_si512(from));
+#elif defined(__AVX2__)
+	const __m256i *in = (const __m256i *)(const void *)from;
+	__m256i *out = (__m256i *)(void *)to;
+	__m256i a = _mm256_loadu_si256(in), b = _mm256_loadu_si256(in + 1);
 
+	if (stream) {
+		_mm256_stream_si256(out, a);
+		_mm256_stream_si256(out + 1, b);
+	} else {
+		_mm256_storeu_si256(out, a);
+		_mm256_storeu_si256(out + 1, b);
+	}
+#elif defined(__SSE2__)
+	const __m128i *in = (const __m128i *)(const void *)from;
+	__m128i *out = (__m128i *)(void *)to;
+	__m128i a = _mm_loadu_si128(in), b = _mm_loadu_si128(in + 1);
+	__m128i c = _mm_loadu_si128(in + 2), d = _mm_loadu_si128(in + 3);
+
+	if (stream) {
 		_mm_stream_si128(out, a);
 		_mm_stream_si128(out + 1, b);
 		_mm_stream_si128(out + 2, c);
 		_mm_stream_si128(out + 3, d);
-		return;
+	} else {
+		_mm_storeu_si128(out, a);
+		_mm_storeu_si128(out + 1, b);
+		_mm_storeu_si128(out + 2, c);
+		_mm_storeu_si128(out + 3, d);
 	}
 #else
 	RTE_SET_USED(stream);
-#endif
 	memcpy(to, from, HWY_SLOT);
+#endif
 }
 
 /* Makes streamed slots visible before the index that announces them. */
@@ -106,6 +145,41 @@ hwy_stream_end(bool stream)
 #else
 	RTE_SET_USED(stream);
 #endif
+}
+
+/*
+ * Descriptors on their way to a ring.  A line of them is written when it is complete, in
+ * one piece and past the caches: the receiver has the line, and one ordinary store to it
+ * would hold up all later stores of the sender until the line has come.
+ */
+#define HWY_LINE_DESCS (HWY_CACHE_LINE / 8)
+
+struct hwy_desc_line {
+	uint64_t desc[HWY_LINE_DESCS];
+	uint32_t from; /* index of the first that is not written yet */
+} __rte_cache_aligned;
+
+static inline void
+hwy_desc_flush(struct hwy_desc_line *line, const struct hwy_ring_at *at, uint32_t prod, bool stream)
+{
+	if (stream && prod - line->from == HWY_LINE_DESCS) {
+		hwy_copy_slot((uint8_t *)&at->desc[line->from & at->mask],
+			      (const uint8_t *)line->desc, true);
+	} else {
+		for (uint32_t i = line->from; i != prod; i++)
+			hwy_store(&at->desc[i & at->mask], line->desc[i % HWY_LINE_DESCS]);
+	}
+	line->from = prod;
+}
+
+/* Writes descriptor '*prod' and moves '*prod' on. */
+static __rte_always_inline void
+hwy_desc_put(struct hwy_desc_line *line, const struct hwy_ring_at *at, uint32_t *prod,
+	     uint64_t desc, bool stream)
+{
+	line->desc[*prod % HWY_LINE_DESCS] = desc;
+	if (++*prod % HWY_LINE_DESCS == 0)
+		hwy_desc_flush(line, at, *prod, stream);
 }
 
 /* Is the consumer of this ring on another core than the caller? */
@@ -173,9 +247,23 @@ int hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_m
 uint32_t hwy_get_large(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t desc,
 		       uint32_t avail, struct rte_mbuf *head, bool *filled);
 
+/* Is 'm' a buffer of its pool and nothing more: one reference, no chain, no attachment?
+ * 'rearm' are its data_off, refcnt, nb_segs and port. */
+static inline bool
+hwy_mbuf_plain(const struct rte_mbuf *m, uint64_t rearm)
+{
+	const struct rte_mbuf one = {.refcnt = 1, .nb_segs = 1},
+			      all = {.refcnt = UINT16_MAX, .nb_segs = UINT16_MAX};
+
+	return (rearm & hwy_mbuf_rearm_of(&all)) == hwy_mbuf_rearm_of(&one) && RTE_MBUF_DIRECT(m) &&
+	       m->next == NULL;
+}
+
 /*
  * Writes up to 'n' packets to a ring, without publishing.  Returns how many mbufs it
  * took from 'pkts', and adds what was sent to '*sent'.
+ *
+ * The plain mbufs of small packets go back to their pool in runs, straight from 'pkts'.
  */
 static __rte_always_inline uint16_t
 hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf **pkts, uint16_t n,
@@ -184,37 +272,52 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 	/* Enough for any one packet at least: a stale view must not look like a full ring. */
 	uint32_t room = hwy_producer_room(out, 2u * n + HWY_MAX_PARTS);
 	const bool stream = hwy_consumer_elsewhere(out);
-	uint64_t bytes = 0, packets = 0, inlined = 0;
-	uint16_t i;
+	const struct hwy_ring_at at = out->at;
+	struct rte_mempool *pool = pkts[0]->pool;
+	uint64_t bytes = 0;
+	struct hwy_desc_line line;
+	uint32_t prod = out->prod, inlined = 0, packets = 0;
+	uint16_t i, run = 0; /* pkts[run..i) are plain mbufs of 'pool', copied */
 
+	line.from = prod;
 	for (i = 0; i < n && room > 0; i++) {
 		struct rte_mbuf *m = pkts[i];
+		uint64_t rearm = hwy_mbuf_rearm_of(m);
 		uint32_t length = m->pkt_len;
-		const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
 
 		if (likely(length <= HWY_INLINE_MAX && m->nb_segs == 1 && room > 1 &&
 			   m->data_off + HWY_INLINE_MAX <= m->buf_len)) {
-			hwy_store(&out->at.desc[out->prod & out->at.mask],
-				  HWY_DESC(HWY_CHUNK_INLINE, 0, 0, length));
-			hwy_copy_slot(hwy_ring_slot(&out->at, out->prod), data, stream);
+			const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
+
+			hwy_copy_slot(hwy_ring_slot(&at, prod), data, stream);
+			hwy_desc_put(&line, &at, &prod, HWY_DESC(HWY_CHUNK_INLINE, 0, 0, length),
+				     stream);
+			room--;
 			if (length > HWY_SLOT) {
 				/* Whoever looks through a ring finds no chunk in this one. */
-				hwy_store(&out->at.desc[(out->prod + 1) & out->at.mask],
-					  HWY_DESC(HWY_CHUNK_INLINE, 0, 0, 0));
-				hwy_copy_slot(hwy_ring_slot(&out->at, out->prod + 1),
-					      data + HWY_SLOT, stream);
-				out->prod++;
+				hwy_copy_slot(hwy_ring_slot(&at, prod), data + HWY_SLOT, stream);
+				hwy_desc_put(&line, &at, &prod, HWY_DESC(HWY_CHUNK_INLINE, 0, 0, 0),
+					     stream);
 				room--;
 			}
-			out->prod++;
-			room--;
 			inlined++;
-			hwy_free(list, m);
+			if (unlikely(m->pool != pool || !hwy_mbuf_plain(m, rearm))) {
+				hwy_free_run(pool, pkts, run, i);
+				run = (uint16_t)(i + 1);
+				hwy_free(list, m);
+			}
 		} else {
-			int used = hwy_put_large(q, out, m, room, list);
+			int used;
 
+			hwy_free_run(pool, pkts, run, i);
+			run = i;
+			hwy_desc_flush(&line, &at, prod, stream);
+			out->prod = prod;
+			used = hwy_put_large(q, out, m, room, list);
+			line.from = prod = out->prod;
 			if (used == HWY_PUT_FULL)
 				break;
+			run = (uint16_t)(i + 1);
 			if (used == HWY_PUT_DROPPED)
 				continue;
 			room -= (uint32_t)used;
@@ -222,13 +325,16 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 		packets++;
 		bytes += length;
 	}
-	hwy_stream_end(stream);
+	hwy_desc_flush(&line, &at, prod, stream);
+	out->prod = prod;
+	hwy_free_run(pool, pkts, run, i);
 	if (unlikely(i < n))
 		hwy_count(&q->counters->ring_full, 1);
 	if (inlined > 0)
 		hwy_count(&q->counters->inlined, inlined);
 	sent->packets += packets;
 	sent->bytes += bytes;
+	hwy_stream_end(stream);
 	return i;
 }
 
@@ -245,6 +351,46 @@ hwy_consumer_show_cpu(struct hwy_consumer *in)
 		hwy_store(&in->at.ring->cpu, cpu);
 }
 
+/* What a received packet of 'length' bytes in one plain mbuf looks like. */
+static __rte_always_inline void
+hwy_mbuf_fill(struct rte_mbuf *m, uint64_t rearm, uint32_t length)
+{
+#ifdef __SSE2__
+	/* rearm_data and ol_flags; packet_type, pkt_len, data_len, vlan_tci and hash */
+	static_assert(offsetof(struct rte_mbuf, ol_flags) ==
+			      offsetof(struct rte_mbuf, rearm_data) + 8,
+		      "mbuf fields moved");
+	static_assert(offsetof(struct rte_mbuf, pkt_len) ==
+			      offsetof(struct rte_mbuf, rx_descriptor_fields1) + 4,
+		      "mbuf fields moved");
+	static_assert(offsetof(struct rte_mbuf, data_len) ==
+			      offsetof(struct rte_mbuf, rx_descriptor_fields1) + 8,
+		      "mbuf fields moved");
+	char *at = (char *)m;
+
+	_mm_store_si128((__m128i *)(void *)(at + offsetof(struct rte_mbuf, rearm_data)),
+			_mm_set_epi64x(0, (long long)rearm));
+	_mm_store_si128((__m128i *)(void *)(at + offsetof(struct rte_mbuf, rx_descriptor_fields1)),
+			_mm_set_epi64x((long long)length, (long long)((uint64_t)length << 32)));
+#else
+	hwy_mbuf_rearm(m, rearm);
+	m->ol_flags = 0;
+	m->packet_type = 0;
+	m->pkt_len = length;
+	m->data_len = (uint16_t)length;
+	m->vlan_tci = 0;
+#endif
+}
+
+/* Begins to fetch what comes after this burst: it travels while the application works. */
+static inline void
+hwy_prefetch_entries(const struct hwy_ring_at *at, uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i != to; i++)
+		rte_prefetch0(hwy_ring_slot(at, i));
+	rte_prefetch0(&at->desc[from & at->mask]);
+}
+
 /*
  * Reads up to 'n' packets from a ring, as far as index 'limit', and publishes.
  * Returns how many mbufs it wrote to 'pkts'.
@@ -253,14 +399,15 @@ static __rte_always_inline uint16_t
 hwy_get_burst(struct hwy_rx_queue *q, struct hwy_consumer *in, uint32_t limit,
 	      struct rte_mbuf **pkts, uint16_t n, struct hwy_packets_bytes *got)
 {
-	uint32_t avail = limit - in->cons;
-	uint64_t bytes = 0, inlined = 0;
+	const struct hwy_ring_at at = in->at;
+	const uint64_t rearm = q->rearm;
+	uint32_t cons = in->cons, avail = limit - cons, inlined = 0;
+	uint64_t bytes = 0;
 	uint16_t filled = 0;
 
 	if (avail < n)
 		n = (uint16_t)avail;
-	for (uint32_t i = 0; i < n; i++)
-		rte_prefetch0(hwy_ring_slot(&in->at, in->cons + i));
+	hwy_prefetch_entries(&at, cons, cons + n);
 	while (unlikely(rte_mempool_get_bulk(q->pool, (void **)pkts, n) < 0)) {
 		n /= 2;
 		if (n == 0) {
@@ -270,7 +417,7 @@ hwy_get_burst(struct hwy_rx_queue *q, struct hwy_consumer *in, uint32_t limit,
 	}
 	/* pkts[filled..n) are mbufs not yet used. */
 	while (filled < n && avail > 0) {
-		uint64_t desc = hwy_load(&in->at.desc[in->cons & in->at.mask]);
+		uint64_t desc = hwy_load(&at.desc[cons & at.mask]);
 		struct rte_mbuf *m = pkts[filled];
 		uint32_t length = HWY_DESC_LENGTH(desc), slots = hwy_inline_slots(length);
 
@@ -278,25 +425,22 @@ hwy_get_burst(struct hwy_rx_queue *q, struct hwy_consumer *in, uint32_t limit,
 			   slots <= avail)) {
 			uint8_t *to = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
 
-			hwy_mbuf_rearm(m, q->rearm);
-			m->ol_flags = 0;
-			m->packet_type = 0;
-			m->pkt_len = length;
-			m->data_len = (uint16_t)length;
-			m->vlan_tci = 0;
-			hwy_copy_slot(to, hwy_ring_slot(&in->at, in->cons), false);
+			hwy_mbuf_fill(m, rearm, length);
+			hwy_copy_slot(to, hwy_ring_slot(&at, cons), false);
 			if (slots > 1)
-				hwy_copy_slot(to + HWY_SLOT, hwy_ring_slot(&in->at, in->cons + 1),
-					      false);
-			in->cons += slots;
+				hwy_copy_slot(to + HWY_SLOT, hwy_ring_slot(&at, cons + 1), false);
+			cons += slots;
 			avail -= slots;
 			inlined++;
 			filled++;
 			bytes += length;
 		} else {
 			bool delivered;
-			uint32_t taken = hwy_get_large(q, in, desc, avail, m, &delivered);
+			uint32_t taken;
 
+			in->cons = cons;
+			taken = hwy_get_large(q, in, desc, avail, m, &delivered);
+			cons = in->cons;
 			if (taken == 0)
 				break; /* no mbufs for the whole of it: later */
 			avail -= taken;
@@ -306,6 +450,8 @@ hwy_get_burst(struct hwy_rx_queue *q, struct hwy_consumer *in, uint32_t limit,
 			filled++;
 		}
 	}
+	in->cons = cons;
+	hwy_prefetch_entries(&at, cons, cons + (avail < n ? avail : n));
 	if (unlikely(filled < n))
 		rte_mempool_put_bulk(q->pool, (void **)&pkts[filled], (unsigned int)(n - filled));
 	if (likely(!q->deferred))

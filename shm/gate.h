@@ -46,9 +46,10 @@ hwy_gate_join(const struct hwy_producer *link, const struct hwy_producer *up)
 /* X: a class leaves the link.  'link' must have published all it holds.  Whatever X
  * writes to its up ring after this is delivered after what is in the link now. */
 static inline void
-hwy_gate_leave(const struct hwy_producer *link)
+hwy_gate_leave(struct hwy_producer *link)
 {
-	hwy_store_release(&link->at.ring->stop, link->prod);
+	link->stop = link->prod;
+	hwy_store_release(&link->at.ring->stop, link->stop);
 }
 
 /*
@@ -57,10 +58,12 @@ hwy_gate_leave(const struct hwy_producer *link)
  * left behind, to what Y is known to have consumed.
  */
 static inline void
-hwy_gate_keep_up(const struct hwy_producer *link)
+hwy_gate_keep_up(struct hwy_producer *link)
 {
-	if (__builtin_expect(link->prod - link->at.ring->stop > 1u << 30, 0))
-		hwy_store_release(&link->at.ring->stop, link->cons_seen);
+	if (__builtin_expect(link->prod - link->stop > 1u << 30, 0)) {
+		link->stop = link->cons_seen;
+		hwy_store_release(&link->at.ring->stop, link->stop);
+	}
 }
 
 /*

@@ -60,6 +60,7 @@ struct hwy_producer {
 	uint32_t prod;      /* next entry to write; ahead of ring->prod until published */
 	uint32_t cons_seen; /* lower bound of the consumer's index */
 	uint32_t cpu_seen;  /* the consumer's CPU hint, as of then */
+	uint32_t stop;      /* ring->stop: its line is the consumer's most of the time */
 };
 
 struct hwy_consumer {
@@ -77,6 +78,7 @@ hwy_producer_init(struct hwy_producer *p, struct hwy_ring_at at)
 	p->prod = hwy_load(&at.ring->prod);
 	p->cons_seen = hwy_load_acquire(&at.ring->cons);
 	p->cpu_seen = hwy_load(&at.ring->cpu);
+	p->stop = hwy_load(&at.ring->stop);
 }
 
 static inline void

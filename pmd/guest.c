@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The slow side of a guest end: taking routes and links over when they change, joining
+ * and leaving links, start and stop.  The bursts are in guest_rxtx.c.
+ */
+#include "guest.h"
+
+void
+hwy_guest_leave(struct hwy_tx_queue *q, struct hwy_path *path)
+{
+	hwy_gate_leave(&path->out);
+	for (uint32_t i = 0; i < q->n_classes; i++) {
+		struct hwy_class_entry *c = &q->classes[i];
+
+		if (&q->paths[c->path] == path && c->joined) {
+			c->joined = false;
+			path->joined--;
+			path->waiting++;
+			q->joined--;
+			q->waiting++;
+		}
+	}
+}
+
+/* A consistent copy of the port's routes; false if the host is changing them. */
+static bool
+routes_copy(const struct hwy_port *port, uint32_t seq, struct hwy_route *routes, uint32_t *n)
+{
+	if (seq & 1)
+		return false;
+	*n = hwy_load(&port->n_routes);
+	if (*n > HWY_MAX_ROUTES)
+		return false;
+	for (uint32_t i = 0; i < *n; i++) {
+		routes[i].key = hwy_load(&port->routes[i].key);
+		routes[i].link = hwy_load(&port->routes[i].link);
+		routes[i].slot = hwy_load(&port->routes[i].slot);
+	}
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return hwy_load(&port->route_seq) == seq;
+}
+
+/* Does the region's own table agree that 'route' may be used by queue q? */
+static bool
+route_ok(const struct hwy_tx_queue *q, const struct hwy_route *route)
+{
+	const struct hwy_region *r = q->dev->region;
+	const struct hwy_link *link;
+
+	if (route->link >= r->geo.link_count || route->slot >= HWY_MAX_ROUTES)
+		return false;
+	link = &r->links[route->link];
+	return link->src == q->dev->index && link->dst < r->geo.port_count &&
+	       q->ring < link->queues && link->ring[q->ring] < r->geo.ring_count;
+}
+
+static uint16_t
+path_of(struct hwy_tx_queue *q, uint32_t index)
+{
+	struct hwy_region *r = q->dev->region;
+	struct hwy_link *link = &r->links[index];
+	struct hwy_path *path;
+
+	for (uint32_t i = 0; i < q->n_paths; i++) {
+		if (q->paths[i].link == index)
+			return (uint16_t)i;
+	}
+	path = &q->paths[q->n_paths];
+	memset(path, 0, sizeof(*path));
+	path->link = index;
+	hwy_producer_init(&path->out, hwy_region_ring(r, link->ring[q->ring]));
+	path->sent = &link->queue[q->ring].sent;
+	path->to = &r->ports[link->dst].end[HWY_GUEST];
+	return (uint16_t)q->n_paths++;
+}
+
+/*
+ * Takes the port's routes over.  A class that used a link and no longer has it leaves
+ * it now; one that has a new route waits to join.  Everything is published.
+ */
+void
+hwy_guest_routes(struct hwy_tx_queue *q, uint32_t seq)
+{
+	struct hwy_class_entry before[HWY_MAX_ROUTES];
+	uint32_t before_link[HWY_MAX_ROUTES];
+	uint32_t n_before = q->n_classes, n;
+	struct hwy_route routes[HWY_MAX_ROUTES];
+
+	if (!routes_copy(q->dev->port, seq, routes, &n))
+		return; /* the next burst tries again */
+	memcpy(before, q->classes, sizeof(before[0]) * n_before);
+	for (uint32_t i = 0; i < n_before; i++) {
+		struct hwy_path *path = &q->paths[before[i].path];
+		bool stays = false;
+
+		before_link[i] = path->link;
+		for (uint32_t k = 0; k < n; k++)
+			stays |= routes[k].key == before[i].key && routes[k].link == path->link;
+		if (before[i].joined && !stays)
+			hwy_gate_leave(&path->out);
+	}
+	q->n_paths = q->n_classes = q->joined = q->waiting = 0;
+	q->last_key = HWY_CLASS_NONE;
+	q->last = NULL;
+	memset(q->hash, 0, sizeof(q->hash));
+	for (uint32_t k = 0; k < n; k++) {
+		struct hwy_class_entry *c = &q->classes[q->n_classes];
+		struct hwy_path *path;
+		uint32_t at;
+
+		if (!route_ok(q, &routes[k]))
+			continue;
+		c->key = routes[k].key;
+		c->slot = routes[k].slot;
+		c->path = path_of(q, routes[k].link);
+		c->joined = false;
+		path = &q->paths[c->path];
+		for (uint32_t i = 0; i < n_before; i++)
+			c->joined |= before[i].joined && before[i].key == c->key &&
+				     before_link[i] == path->link;
+		if (c->joined) {
+			path->joined++;
+			q->joined++;
+		} else {
+			path->waiting++;
+			q->waiting++;
+		}
+		for (at = hwy_class_hash(c->key); q->hash[at] != 0;)
+			at = (at + 1) & (HWY_CLASS_HASH - 1);
+		q->hash[at] = (uint8_t)(++q->n_classes);
+	}
+	q->all = q->n_classes == 1 && q->classes[0].key == HWY_CLASS_ALL ? &q->classes[0] : NULL;
+	q->route_seq = seq;
+	hwy_store_release(&q->dev->end->route_ack[q->ring], seq);
+}
+
+/* Lets waiting classes join where rule 2 allows it: one gate for all of a link. */
+void
+hwy_guest_join(struct hwy_tx_queue *q)
+{
+	for (uint32_t p = 0; p < q->n_paths; p++) {
+		struct hwy_path *path = &q->paths[p];
+
+		if (path->waiting == 0 || !hwy_end_up(path->to) ||
+		    !hwy_gate_may_join(path->out.at.ring))
+			continue;
+		hwy_gate_join(&path->out, &q->out);
+		for (uint32_t i = 0; i < q->n_classes; i++) {
+			struct hwy_class_entry *c = &q->classes[i];
+
+			if (c->path == p && !c->joined) {
+				c->joined = true;
+				q->joined++;
+				q->waiting--;
+			}
+		}
+		path->joined += path->waiting;
+		path->waiting = 0;
+	}
+}
+
+/* --- receiving ----------------------------------------------------------------- */
+
+/*
+ * Takes the list of links that end here over: those whose ring this queue polls, and
+ * all of them for rule 3.  The consumer side of a ring lives in the region, so that it
+ * can be taken up where it was left.
+ */
+void
+hwy_guest_in_links(struct hwy_rx_queue *q)
+{
+	const struct hwy_region *r = q->dev->region;
+	const struct hwy_port *port = q->dev->port;
+	uint32_t gen = hwy_load_acquire(&port->in_gen);
+	uint32_t list[HWY_MAX_IN_LINKS], n = hwy_load(&port->n_in);
+	uint32_t queues = hwy_load(&q->dev->end->rx_queues);
+
+	if ((gen & 1) || n > HWY_MAX_IN_LINKS)
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		list[i] = hwy_load(&port->in_links[i]);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (hwy_load(&port->in_gen) != gen)
+		return;
+	q->n_links = q->n_watch = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct hwy_link *link = &r->links[list[i] % r->geo.link_count];
+
+		for (uint32_t k = 0; k < link->queues && k < HWY_MAX_QUEUES; k++) {
+			struct hwy_ring_at at;
+
+			if (link->ring[k] >= r->geo.ring_count)
+				continue;
+			at = hwy_region_ring(r, link->ring[k]);
+			q->watch[q->n_watch++] = at.ring;
+			if (k % queues == q->id) {
+				struct hwy_inlet *inlet = &q->links[q->n_links++];
+
+				inlet->link = list[i];
+				inlet->queue = k;
+				hwy_consumer_init(&inlet->in, at);
+			}
+		}
+	}
+	q->in_gen = gen;
+	q->turn = 0;
+	hwy_store_release(&q->dev->end->in_ack[q->id], gen);
+}
+
+/*
+ * With several receive queues, another thread may deliver what has to come after the
+ * packets of this one.  It looks at what was delivered for that, which moves when the
+ * application has come back for more, and not before it has seen the packets.
+ */
+void
+hwy_guest_publish(struct hwy_rx_queue *q)
+{
+	for (uint16_t i = 0; i < q->n_normal; i++) {
+		if (q->normal[i].in.cons != q->normal[i].in.at.ring->delivered)
+			hwy_consumer_publish(&q->normal[i].in);
+	}
+	for (uint16_t i = 0; i < q->n_links; i++) {
+		if (q->links[i].in.cons != q->links[i].in.at.ring->delivered)
+			hwy_consumer_publish(&q->links[i].in);
+	}
+}
+
+/* --- start and stop ------------------------------------------------------------ */
+
+/* Receive queue i of n polls down rings i, i + n, ...; transmit queue i has up ring i. */
+void
+hwy_guest_start(struct hwy_dev *dev)
+{
+	uint16_t n_rx = dev->eth->data->nb_rx_queues, n_tx = dev->eth->data->nb_tx_queues;
+
+	for (uint16_t i = 0; i < n_rx; i++) {
+		struct hwy_rx_queue *q = dev->rxq[i];
+
+		q->n_normal = 0;
+		for (uint32_t d = 0; d < dev->port->queues; d++) {
+			struct hwy_ring_at at = hwy_region_ring(dev->region, dev->port->down[d]);
+
+			q->down_cons[d] = &at.ring->delivered;
+			if (d % n_rx != i)
+				continue;
+			q->normal[q->n_normal].queue = d;
+			hwy_consumer_init(&q->normal[q->n_normal++].in, at);
+		}
+		q->in_gen = 1; /* odd: never current */
+		q->n_links = q->n_watch = 0;
+		q->deferred = n_rx > 1;
+		q->started = true;
+	}
+	for (uint16_t i = 0; i < n_tx; i++) {
+		struct hwy_tx_queue *q = dev->txq[i];
+
+		q->ring = i;
+		hwy_producer_init(&q->out, hwy_region_ring(dev->region, dev->port->up[i]));
+		q->n_paths = q->n_classes = q->joined = q->waiting = 0;
+		q->last_key = HWY_CLASS_NONE;
+		q->last = NULL;
+		q->all = NULL;
+		memset(q->hash, 0, sizeof(q->hash));
+		q->route_seq = 1;
+		q->started = true;
+	}
+}
+
+/* What this life of the port left in links comes before what the next one sends by
+ * the switch. */
+void
+hwy_guest_stop(struct hwy_dev *dev)
+{
+	for (uint16_t i = 0; i < dev->eth->data->nb_tx_queues; i++) {
+		struct hwy_tx_queue *q = dev->txq[i];
+
+		for (uint32_t p = 0; q->started && p < q->n_paths; p++) {
+			if (q->paths[p].joined > 0)
+				hwy_gate_leave(&q->paths[p].out);
+		}
+		q->started = false;
+	}
+	for (uint16_t i = 0; i < dev->eth->data->nb_rx_queues; i++) {
+		if (dev->rxq[i]->started)
+			hwy_guest_publish(dev->rxq[i]);
+		dev->rxq[i]->started = false;
+	}
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the bursts of a guest end need of its slow side.  All of it is called by the one
+ * thread that owns the queue. */
+#ifndef HIGHWAY_PMD_GUEST_H
+#define HIGHWAY_PMD_GUEST_H
+
+#include "highway.h"
+
+/*
+ * Takes the port's routes, whose route_seq was 'seq', over.  A class that used a link and
+ * no longer has it leaves it now; one that has a new route waits to join.  Everything is
+ * published.  If the host is changing them, nothing happens, and the next burst tries
+ * again.
+ */
+void hwy_guest_routes(struct hwy_tx_queue *q, uint32_t seq);
+
+/* Lets waiting classes join where rule 2 allows it: one gate for all of a link. */
+void hwy_guest_join(struct hwy_tx_queue *q);
+
+/* All classes leave the link and wait to join again: its receiver is not there. */
+void hwy_guest_leave(struct hwy_tx_queue *q, struct hwy_path *path);
+
+/* Takes the list of links that end here over: those whose ring this queue polls, and all
+ * of them for rule 3. */
+void hwy_guest_in_links(struct hwy_rx_queue *q);
+
+/* What earlier bursts took counts as delivered. */
+void hwy_guest_publish(struct hwy_rx_queue *q);
+
+static inline uint32_t
+hwy_class_hash(uint64_t key)
+{
+	return (uint32_t)((key * 0x9e3779b97f4a7c15ULL) >> 57) & (HWY_CLASS_HASH - 1);
+}
+
+static inline struct hwy_class_entry *
+hwy_class_find(struct hwy_tx_queue *q, uint64_t key)
+{
+	for (uint32_t i = hwy_class_hash(key); q->hash[i] != 0;
+	     i = (i + 1) & (HWY_CLASS_HASH - 1)) {
+		if (q->classes[q->hash[i] - 1].key == key)
+			return &q->classes[q->hash[i] - 1];
+	}
+	return NULL;
+}
+
+#endif /* HIGHWAY_PMD_GUEST_H */
