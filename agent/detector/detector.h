@@ -73,6 +73,7 @@ enum hwy_reason {
 	HWY_TOO_MANY_UNKNOWN,   /* 'table_id': rules on values that are not known. */
 	HWY_INTERNAL_TABLE,     /* 'rule' leads to the switch's own 'table_id'. */
 	HWY_ACTION,             /* 'rule' has the action 'what', which is not followed. */
+	HWY_SETS_FIELD,         /* 'rule' writes the field 'what'. */
 	HWY_UNKNOWN_VALUE,      /* 'rule' outputs to a register of unknown value. */
 	HWY_DROP,               /* 'rule', the last of the path, outputs nowhere. */
 	HWY_TO_ITSELF,          /* 'rule' sends back to X. */
