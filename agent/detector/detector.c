@@ -239,6 +239,7 @@ hwy_detector_group_set(struct hwy_detector *detector, const struct ofputil_group
 	group = xzalloc(sizeof(*group));
 	group->desc.type = desc->type;
 	group->desc.group_id = desc->group_id;
+	ovs_list_init(&group->desc.buckets);
 	ofputil_bucket_clone_list(&group->desc.buckets, &desc->buckets, NULL);
 	ofputil_group_properties_copy(&group->desc.props, &desc->props);
 	hmap_insert(&detector->groups, &group->node, hash_int(desc->group_id, 0));
