@@ -285,8 +285,8 @@ a_deleted_port_is_reported_and_forgotten(void **state)
 	hwy_detector_port_delete(bridge, u16_to_ofp(2));
 	expect_none(2, "the bridge has no port 2");
 	/* In any order. */
-	expect_none(1, "table 0: priority=32768,cookie=0x0,in_port=p1 sends to port 2, which does "
-		       "not exist");
+	expect_none(1, "table 0: priority=32768,cookie=0x0,in_port=p1 sends to p2, which does not "
+		       "exist");
 	assert_int_equal(strlen(changes()), strlen("p1>- p2>-"));
 	port(2, UP);
 	assert_int_equal(strlen(changes()), strlen("p1>p2 p2>p1"));
