@@ -3,7 +3,8 @@
 """Runs every test and adds their results up.
 
 Parts: lint, unit (cmocka), stress and fuzz, the same under ASan/UBSan and TSan, model
-(spin), system (stock Open vSwitch and testpmd).  The last line is
+(spin), detector (random pipelines, compared with stock Open vSwitch), system (stock Open
+vSwitch and testpmd).  The last line is
 `N passed, N failed, N skipped`; the exit status is 1 if anything failed.
 """
 
@@ -53,6 +54,9 @@ def lint(tally, build):
 def meson(tally, build, name, options):
     """Configures and builds a folder, runs its tests, one line each."""
     folder = build / name if options else build
+    openvswitch = build / "openvswitch"
+    if options and (openvswitch / ".version").exists():
+        options = [*options, f"-Dopenvswitch={openvswitch}"]
     log = build / f"{name}.log"
     if options and not (folder / "build.ninja").exists():
         if shell(["meson", "setup", folder, *options], log):
@@ -102,6 +106,8 @@ PARTS = {
     "tsan": lambda tally, build: meson(tally, build, "tsan", [
         "-Ddpdk=false", "-Db_sanitize=thread", "-Db_lundef=false", "-Dbuildtype=debugoptimized"]),
     "model": lambda tally, build: listing(tally, "model", ["tests/model/check.sh", build / "model"]),
+    "detector": lambda tally, build: listing(tally, "detector", [
+        "tests/detector/differential.py", "--build", build]),
     "system": lambda tally, build: listing(tally, "system", [
         sys.executable, "-m", "tests.system", "--build", build]),
 }

@@ -1,0 +1,260 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The detector against stock Open vSwitch: is a claimed link ever none?
+
+Random pipelines go both to a private ovs-vswitchd with a dummy datapath and to the detector;
+whenever the detector claims that all packets of X go to Y, `ofproto/trace` of every packet
+tried must output it to exactly Y, with nothing changed.  Where all packets tried go to one
+port and the detector has no proof, it missed one, or the packets did not hit what decides.
+
+    sudo tests/detector/differential.py --build build [--pipelines 10000] [--seed N]
+
+The last line is `N pipelines, N packets, N proofs, N false, N missed`.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from lab.dpdk import find_program  # noqa: E402
+from lab.ovs import SCHEMA  # noqa: E402
+from lab.process import DEADLINE, LabError, Process, run, wait_until  # noqa: E402
+from lab.registry import Lab  # noqa: E402
+from tests.detector.pipelines import PORTS, Pipeline  # noqa: E402
+
+NO_FORWARD, NO_RECEIVE, DOWN, NOT_HIGHWAY = 5, 6, 7, 8
+"""Ports that have something the matter with them."""
+
+
+class Unixctl:
+    """One connection to a daemon's control socket, kept open (JSON-RPC 1.0)."""
+
+    def __init__(self, path):
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(DEADLINE)
+        self._socket.connect(str(path))
+        self._decoder = json.JSONDecoder()
+        self._text = ""
+
+    def calls(self, method, parameters):
+        """The answers to several calls, in their order."""
+        answers = []
+        for start in range(0, len(parameters), 20):
+            part = parameters[start:start + 20]
+            self._socket.sendall("".join(json.dumps({"method": method, "params": words, "id": number})
+                                         for number, words in enumerate(part)).encode())
+            answers += [self._answer() for _ in part]
+        return answers
+
+    def _answer(self):
+        while True:
+            text = self._text.lstrip()
+            try:
+                answer, end = self._decoder.raw_decode(text)
+            except ValueError:
+                more = self._socket.recv(1 << 20)
+                if not more:
+                    raise LabError("ovs-vswitchd closed its control socket") from None
+                self._text = text + more.decode()
+                continue
+            self._text = text[end:]
+            if answer["error"] is not None:
+                raise LabError(answer["error"].strip())
+            return answer["result"]
+
+
+class DummySwitch:
+    """A bridge br0 with ports p1.. on a dummy datapath, in a network namespace of its own."""
+
+    def __init__(self, lab):
+        self.run = lab.rundir / "dummy"
+        self.run.mkdir()
+        self.env = {name: self.run for name in ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")}
+        database = f"unix:{self.run}/db.sock"
+        self._vsctl = ["ovs-vsctl", f"--db={database}", f"--timeout={int(DEADLINE)}"]
+        run(["ovsdb-tool", "create", self.run / "conf.db", SCHEMA])
+        log = lab.folder / "vswitchd.log"
+        log.unlink(missing_ok=True)
+        server = Process(lab, "dummy-ovsdb-server", [
+            find_program("HIGHWAY_OVSDB_SERVER", "ovsdb-server"), self.run / "conf.db",
+            f"--remote=punix:{self.run}/db.sock", f"--unixctl={self.run}/ovsdb.ctl", "-vconsole:off",
+            f"--pidfile={self.run}/ovsdb.pid"], env=self.env).start()
+        wait_until((self.run / "db.sock").exists, DEADLINE, "the database's socket", server, [server])
+        run([*self._vsctl, "--no-wait", "init"], env=self.env)
+        self.vswitchd = Process(lab, "dummy-vswitchd", [
+            find_program("HIGHWAY_PLAIN_VSWITCHD", "/usr/lib/openvswitch-switch/ovs-vswitchd", "ovs-vswitchd"),
+            database, "--enable-dummy", f"--unixctl={self.run}/vswitchd.ctl", "-vconsole:off", "-vfile:warn",
+            f"--pidfile={self.run}/vswitchd.pid", f"--log-file={log}"], env=self.env, netns="private").start()
+        words = ["add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=dummy", "fail_mode=secure",
+                 "protocols=OpenFlow13,OpenFlow14,OpenFlow15"]
+        for port in PORTS:
+            words += ["--", "add-port", "br0", f"p{port}", "--", "set", "Interface", f"p{port}", "type=dummy",
+                      f"ofport_request={port}"]
+        run([*self._vsctl, *words], env=self.env)
+        self.control = Unixctl(self.run / "vswitchd.ctl")
+        self.ofctl("mod-port", "br0", f"p{NO_FORWARD}", "no-forward")
+        self.ofctl("mod-port", "br0", f"p{NO_RECEIVE}", "no-receive")
+        self.control.calls("netdev-dummy/set-admin-state", [[f"p{DOWN}", "down"]])
+        wait_until(lambda: DOWN not in self.live(), DEADLINE, f"p{DOWN} to be down", log, [self.vswitchd])
+
+    def ofctl(self, *words, stdin=None):
+        return run(["ovs-ofctl", "-O", "OpenFlow15", *words], env=self.env, stdin=stdin)
+
+    def live(self):
+        """Numbers of the ports that the switch calls live."""
+        text = self.ofctl("--no-names", "show", "br0")
+        return {int(number) for number, state in re.findall(r"^ (\d+)\(.*?state: +([^\n]*)", text,
+                                                            re.MULTILINE | re.DOTALL) if "LIVE" in state}
+
+    def trace(self, packets):
+        """(datapath actions, packet's headers changed) of each packet, a text."""
+        answers = self.control.calls("ofproto/trace", [["--names", "br0", packet] for packet in packets])
+        return [outcome(answer) for answer in answers]
+
+
+def outcome(text):
+    """What a trace says: (datapath actions, whether the packet's headers were changed)."""
+    actions = re.findall(r"^Datapath actions: (.*)$", text, re.MULTILINE)
+    start = re.search(r"^Flow: (.*)$", text, re.MULTILINE)
+    final = re.search(r"^Final flow: (.*)$", text, re.MULTILINE)
+    if not actions or not start or not final:
+        raise LabError(f"ofproto/trace said:\n{text}")
+    changed = final[1] != "unchanged" and headers(final[1]) != headers(start[1])
+    # More than one means that the packet went round again.
+    return " + ".join(actions), changed
+
+
+def headers(flow):
+    """The fields of a flow that are the packet's own."""
+    return {field for field in flow.split(",") if not re.match(r"(reg\d+|metadata|in_port)=", field)}
+
+
+class Detector:
+    """tests/detector/verdicts.c, kept running; it hands its rules on to the switch."""
+
+    def __init__(self, program, switch):
+        live = switch.live()
+        self._process = subprocess.Popen([program, f"unix:{switch.run}/br0.mgmt"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for port in PORTS:
+            flags = {NO_FORWARD: "no-forward", NO_RECEIVE: "no-receive", DOWN: "down"}.get(port, "")
+            self._say(f"port {port} p{port} {flags} {'highway' * (port != NOT_HIGHWAY)} {'live' * (port in live)}")
+
+    def _say(self, *lines):
+        self._process.stdin.write("\n".join(lines) + "\n")
+
+    def verdicts(self, lines):
+        """With just these groups and flows: {port: (its partner or None, explanation)}."""
+        self._say("flush", *lines, *(f"verdict {port}" for port in PORTS))
+        self._process.stdin.flush()
+        verdicts = {}
+        for port in PORTS:
+            partner, _, words = self._process.stdout.readline().rstrip("\n").partition(" ")
+            if not partner:
+                raise LabError(f"the detector ended: {self._process.wait()}")
+            verdicts[port] = int(partner) if partner != "-" else None, words
+        return verdicts
+
+    def close(self):
+        self._process.stdin.close()
+        self._process.wait(DEADLINE)
+
+
+class Count:
+    """What was seen."""
+
+    def __init__(self):
+        self.pipelines = self.packets = self.proofs = self.links = 0
+        self.false, self.missed = [], Counter()
+
+    def line(self):
+        return (f"{self.pipelines} pipelines, {self.packets} packets, {self.proofs} proofs, "
+                f"{len(self.false)} false, {sum(self.missed.values())} missed")
+
+
+def compare(switch, detector, pipeline, number, count):
+    """One pipeline."""
+    verdicts = detector.verdicts(pipeline.lines)
+    packets = pipeline.packets(number)
+    count.pipelines += 1
+    for port in PORTS[:6]:
+        partner, words = verdicts[port]
+        tried = [f"in_port={port},{packet}" for packet in packets]
+        outcomes = switch.trace(tried)
+        count.packets += len(tried)
+        if partner is not None:
+            count.proofs += 1
+            wrong = [(packet, actions, changed) for packet, (actions, changed) in zip(tried, outcomes)
+                     if actions != f"p{partner}" or changed]
+            if wrong:
+                count.false.append((pipeline.lines, words, wrong[0]))
+        together = set(outcomes)
+        goal = re.fullmatch(r"p(\d+)", min(together)[0]) if len(together) == 1 else None
+        if goal and not min(together)[1] and int(goal[1]) not in (port, DOWN, NOT_HIGHWAY):
+            count.links += 1
+            if partner is None:
+                count.missed[reason(words)] += 1
+
+
+def reason(words):
+    """What is the same in explanations of one kind."""
+    for part in ("takes some of", "have the same priority", "too deep", "second port", "which is not followed",
+                 "writes the field", "not known", "depends on the packet", "does not exist", "several buckets"):
+        if part in words:
+            return part
+    return words
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=ROOT / "build")
+    parser.add_argument("--pipelines", type=int, default=300)
+    parser.add_argument("--packets", type=int, default=12, help="random ones for each port, beside those that rules ask for")
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("HIGHWAY_SEED", time.time_ns() % 10**9)))
+    args = parser.parse_args()
+    program = args.build.resolve() / "tests/detector_verdicts"
+    if not program.exists():
+        print(f"skip  differential: {program} is missing: build with -Dopenvswitch=PATH")
+        return 0
+    if os.geteuid() != 0:
+        print("skip  differential: a network namespace for the switch needs root")
+        return 0
+    print(f"seed {args.seed}", flush=True)
+    chance, count, started = random.Random(args.seed), Count(), time.monotonic()
+    with Lab(args.build.resolve() / "detector") as lab:
+        switch = DummySwitch(lab)
+        detector = Detector(program, switch)
+        for _ in range(args.pipelines):
+            compare(switch, detector, Pipeline(chance), args.packets, count)
+            if count.pipelines % 1000 == 0:
+                print(f"after {time.monotonic() - started:.0f} s: {count.line()}", flush=True)
+            if len(count.false) >= 5:
+                break
+        detector.close()
+    for lines, words, (packet, actions, changed) in count.false:
+        print("claimed:", words, "\n  but", packet, "->", actions, "headers changed" if changed else "")
+        print("  " + "\n  ".join(lines))
+    missed = sum(count.missed.values())
+    for why, times in count.missed.most_common():
+        print(f"missed {times:6}: {why}")
+    print(f"of {count.links} links of the packets tried, {missed} have no proof: "
+          f"{100 * missed / max(count.links, 1):.1f} %; {time.monotonic() - started:.0f} s")
+    enough = count.proofs >= args.pipelines / 2
+    print("FAIL  differential: false proofs" if count.false else
+          "ok    differential: no proof is false" if enough else "FAIL  differential: too few proofs to tell")
+    print(count.line())
+    return 0 if enough and not count.false else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
