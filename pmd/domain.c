@@ -264,13 +264,23 @@ hwy_domain_put(struct hwy_domain *d)
 }
 
 int
-hwy_domain_add(struct hwy_domain *d, struct hwy_dev *dev)
+hwy_domain_add(struct hwy_domain *d, struct hwy_dev *dev, const struct hwy_devargs *args, char *err)
 {
+	struct hwy_header *hdr = d->region->hdr;
 	int rc = 0;
 
 	pthread_mutex_lock(&d->mutex);
-	if (dev->role == HWY_HOST && d->host == NULL)
-		rc = hwy_host_new(d->region, &d->host);
+	if (dev->role == HWY_HOST && d->host == NULL) {
+		hwy_store(&hdr->policy, args->policy);
+		if (hwy_host_new(d->region, &d->host) < 0)
+			rc = hwy_fail(err, -ENOMEM, "port=%s: out of memory", args->port);
+	} else if (args->has_policy && hwy_load(&hdr->policy) != args->policy) {
+		rc = hwy_fail(
+			err, -EINVAL,
+			"policy= of port=%s contradicts that of the other ports of domain=%s: "
+			"give all of them the same",
+			args->port, args->domain);
+	}
 	for (size_t i = 0; rc == 0; i++) {
 		if (d->devs[i] == NULL) {
 			d->devs[i] = dev;

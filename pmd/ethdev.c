@@ -433,9 +433,8 @@ hwy_dev_init(struct rte_eth_dev *eth, const struct hwy_devargs *args, char *err)
 	dev->peer = &dev->port->end[args->role == HWY_HOST ? HWY_GUEST : HWY_HOST];
 	memcpy(dev->end->mac, mac.addr_bytes, sizeof(dev->end->mac));
 	apply_mtu(dev, RTE_ETHER_MTU);
-	rc = hwy_domain_add(dev->domain, dev);
+	rc = hwy_domain_add(dev->domain, dev, args, err);
 	if (rc < 0) {
-		hwy_fail(err, rc, "port=%s: out of memory", args->port);
 		hwy_port_detach(dev->region, dev->index, dev->role);
 		goto put;
 	}

@@ -15,6 +15,10 @@
  * except that one which lies in the class of a route that was just withdrawn is
  * accepted as its heir: it carries nothing, but answers for the packets which the
  * route carried after its last query.
+ *
+ * Where an agent proves links, a flow with a narrower mask that leads to one port of the
+ * domain is accepted too, whatever it matches: it is no route, but it may have to answer
+ * for what goes there by a proof.
  */
 #include <rte_flow_driver.h>
 #include <rte_malloc.h>
@@ -24,6 +28,7 @@
 
 struct rte_flow {
 	LIST_ENTRY(rte_flow) next;
+	uint64_t key; /* class that it lies in, or HWY_CLASS_NONE */
 	uint32_t slot;
 	bool heir;
 	struct hwy_packets_bytes kept; /* counted, but not yet reset by a query */
@@ -234,6 +239,29 @@ flow_validate(struct rte_eth_dev *eth, const struct rte_flow_attr *attr,
 	return rc < 0 ? rc : check_route(&p, error);
 }
 
+/* Finds out what the flow is good for.  -ENOTSUP if for nothing. */
+static int
+flow_admit(struct hwy_dev *dev, const struct parsed *p, struct rte_flow *flow,
+	   struct rte_flow_error *error)
+{
+	struct hwy_host *host = dev->domain->host;
+	int rc = 0;
+
+	if (check_route(p, error) == 0)
+		rc = hwy_host_flow_add(host, dev->index, p->key, p->dst, &flow->slot);
+	else if (p->dst != UINT32_MAX && hwy_host_has_agent(host))
+		rc = hwy_host_flow_add(host, dev->index, HWY_CLASS_ALL, p->dst, &flow->slot);
+	else if (p->key == HWY_CLASS_NONE ||
+		 hwy_host_take_over(host, dev->index, p->key, &flow->slot) < 0)
+		return -ENOTSUP; /* check_route() said why */
+	else
+		flow->heir = true;
+	if (rc < 0)
+		rte_flow_error_set(error, -rc, RTE_FLOW_ERROR_TYPE_HANDLE, NULL,
+				   "all classes of the port are in use");
+	return rc;
+}
+
 static struct rte_flow *
 flow_create(struct rte_eth_dev *eth, const struct rte_flow_attr *attr,
 	    const struct rte_flow_item pattern[], const struct rte_flow_action actions[],
@@ -251,20 +279,10 @@ flow_create(struct rte_eth_dev *eth, const struct rte_flow_attr *attr,
 				   "out of memory");
 		return NULL;
 	}
-	if (check_route(&p, error) == 0) {
-		int rc =
-			hwy_host_flow_add(dev->domain->host, dev->index, p.key, p.dst, &flow->slot);
-
-		if (rc < 0) {
-			rte_flow_error_set(error, -rc, RTE_FLOW_ERROR_TYPE_HANDLE, NULL,
-					   "all classes of the port are in use");
-			goto refused;
-		}
-	} else {
-		if (p.key == HWY_CLASS_NONE ||
-		    hwy_host_take_over(dev->domain->host, dev->index, p.key, &flow->slot) < 0)
-			goto refused;
-		flow->heir = true;
+	flow->key = p.key;
+	if (flow_admit(dev, &p, flow, error) < 0) {
+		free(flow);
+		return NULL;
 	}
 	pthread_mutex_lock(&dev->flow_mutex);
 	LIST_INSERT_HEAD(&dev->flows, flow, next);
@@ -272,9 +290,6 @@ flow_create(struct rte_eth_dev *eth, const struct rte_flow_attr *attr,
 	HWY_LOG(DEBUG, "port %s: flow of class 0x%" PRIx64 " %s", dev->name, p.key,
 		flow->heir ? "answers for a withdrawn route" : "is a route");
 	return flow;
-refused:
-	free(flow);
-	return NULL;
 }
 
 static void
@@ -343,7 +358,8 @@ flow_query(struct rte_eth_dev *eth, struct rte_flow *flow, const struct rte_flow
 			return refuse(error, RTE_FLOW_ERROR_TYPE_ACTION, actions,
 				      "only COUNT can be queried");
 		pthread_mutex_lock(&dev->flow_mutex);
-		delta = hwy_host_flow_count(dev->domain->host, dev->index, flow->slot, flow->heir);
+		delta = hwy_host_flow_count(dev->domain->host, dev->index, flow->slot, flow->key,
+					    flow->heir);
 		flow->kept.packets += delta.packets;
 		flow->kept.bytes += delta.bytes;
 		answer->hits_set = 1;

@@ -5,7 +5,8 @@
  * Sending.  At the beginning of a burst, when everything is published, the queue looks
  * whether its routes changed: it leaves links whose route is gone and joins those whose
  * turn it is (rule 2).  Then each packet goes by its class: to a link it has joined, or
- * to the up ring.
+ * to the up ring.  Where an agent has proved that all packets go to one port, none is
+ * looked at.
  *
  * Receiving.  The down ring's producer index first, then who may send to us, then what
  * they have stopped at, then the links, then the down ring (rule 3).
@@ -166,6 +167,7 @@ routes_update(struct hwy_tx_queue *q, uint32_t seq)
 			at = (at + 1) & (HWY_CLASS_HASH - 1);
 		q->hash[at] = (uint8_t)(++q->n_classes);
 	}
+	q->all = q->n_classes == 1 && q->classes[0].key == HWY_CLASS_ALL ? &q->classes[0] : NULL;
 	q->route_seq = seq;
 	hwy_store_release(&q->dev->end->route_ack[q->ring], seq);
 }
@@ -258,6 +260,20 @@ tx_by_class(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n,
 	return done;
 }
 
+/* Sends a burst all of which goes by one link, whatever it is. */
+static inline uint16_t
+tx_all(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n, struct hwy_free_list *list)
+{
+	struct hwy_path *path = &q->paths[q->all->path];
+	struct hwy_packets_bytes sent = {0, 0};
+	uint16_t done = hwy_put_burst(q, &path->out, pkts, n, &sent, list);
+
+	count_link(q, path, q->all->slot, &sent);
+	hwy_producer_publish(&path->out);
+	hwy_gate_keep_up(&path->out);
+	return done;
+}
+
 static uint16_t
 tx_once(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n)
 {
@@ -272,7 +288,11 @@ tx_once(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n)
 		routes_update(q, seq);
 	if (unlikely(q->waiting > 0))
 		join(q);
-	if (q->joined > 0) {
+	if (q->all != NULL && q->joined > 0 && unlikely(!hwy_end_up(q->paths[q->all->path].to)))
+		path_leave(q, &q->paths[q->all->path]);
+	if (q->joined > 0 && q->all != NULL) {
+		done = tx_all(q, pkts, n, &list);
+	} else if (q->joined > 0) {
 		done = tx_by_class(q, pkts, n, &normal, &list);
 	} else if (likely(hwy_end_up(q->dev->peer))) {
 		done = hwy_put_burst(q, &q->out, pkts, n, &normal, &list);
@@ -492,6 +512,7 @@ hwy_guest_start(struct hwy_dev *dev)
 		q->n_paths = q->n_classes = q->joined = q->waiting = 0;
 		q->last_key = HWY_CLASS_NONE;
 		q->last = NULL;
+		q->all = NULL;
 		memset(q->hash, 0, sizeof(q->hash));
 		q->route_seq = 1;
 		q->started = true;

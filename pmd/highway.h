@@ -62,6 +62,8 @@ struct hwy_devargs {
 	enum hwy_role role;
 	uint32_t queues; /* 0: not given */
 	enum hwy_idle idle;
+	enum hwy_policy policy;
+	bool has_policy;
 	struct rte_ether_addr mac;
 	bool has_mac;
 };
@@ -101,6 +103,7 @@ struct hwy_tx_queue {
 	uint32_t waiting; /* sum over paths */
 	uint64_t last_key;
 	struct hwy_class_entry *last;
+	struct hwy_class_entry *all; /* the only route, and it takes every packet; or NULL */
 	struct hwy_path paths[HWY_MAX_ROUTES];
 	struct hwy_class_entry classes[HWY_MAX_ROUTES];
 	uint8_t hash[HWY_CLASS_HASH]; /* index into classes + 1 */
@@ -170,7 +173,8 @@ int hwy_devargs_parse(const char *params, struct hwy_devargs *args, char *err);
 /* domain.c */
 int hwy_domain_get(const struct hwy_devargs *args, struct hwy_domain **domain, char *err);
 void hwy_domain_put(struct hwy_domain *domain);
-int hwy_domain_add(struct hwy_domain *domain, struct hwy_dev *dev);
+int hwy_domain_add(struct hwy_domain *domain, struct hwy_dev *dev, const struct hwy_devargs *args,
+		   char *err);
 void hwy_domain_del(struct hwy_domain *domain, struct hwy_dev *dev);
 void hwy_domain_poke(struct hwy_domain *domain); /* something changed: look now */
 void hwy_domain_each_dev(void (*cb)(struct hwy_dev *dev, void *arg), void *arg);

@@ -12,7 +12,11 @@
  *   ring     entries of each ring                          1024         power of two, 64-16384
  *   buf      bytes of each buffer, headroom included       2368         multiple of 64, 1024-65472
  *   idle     what an empty receive poll does               poll         poll, yield, pause
+ *   policy   what the bypass needs; role=host only         auto         auto, agent
  *   mac      address of this end                           from names   xx:xx:xx:xx:xx:xx
+ *
+ * policy=agent opens no link without the permit of a living agent (highwayd); policy=auto
+ * needs none, but obeys one that forbids.  All host ends of a domain must agree.
  *
  * size, ring and buf are the domain's: they count for whoever makes its region, and
  * whoever comes later may leave them out or must name the same.  Without dir= the
@@ -30,6 +34,9 @@ RTE_LOG_REGISTER_DEFAULT(hwy_logtype, INFO);
 static const char *const roles[] = {[HWY_HOST] = "host", [HWY_GUEST] = "guest", NULL};
 static const char *const idles[] = {
 	[HWY_IDLE_POLL] = "poll", [HWY_IDLE_YIELD] = "yield", [HWY_IDLE_PAUSE] = "pause", NULL};
+
+static const char *const policies[] = {
+	[HWY_POLICY_AUTO] = "auto", [HWY_POLICY_AGENT] = "agent", NULL};
 
 static int
 parse_choice(const char *key, const char *value, const char *const *choices, int *out, char *err)
@@ -103,6 +110,12 @@ parse_one(struct hwy_devargs *a, const char *key, const char *value, char *err)
 		a->idle = (enum hwy_idle)choice;
 		return rc;
 	}
+	if (strcmp(key, "policy") == 0) {
+		rc = parse_choice(key, value, policies, &choice, err);
+		a->policy = (enum hwy_policy)choice;
+		a->has_policy = true;
+		return rc;
+	}
 	if (strcmp(key, "dir") == 0) {
 		if (value[0] != '/' || strlen(value) >= sizeof(a->dir) - 64)
 			return hwy_fail(err, -EINVAL, "dir=%s is not an absolute path", value);
@@ -136,8 +149,8 @@ parse_one(struct hwy_devargs *a, const char *key, const char *value, char *err)
 int
 hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 {
-	static const char *const known[] = {"domain", "port", "role", "queues", "dir",
-					    "size",   "ring", "buf",  "idle",   "mac"};
+	static const char *const known[] = {"domain", "port", "role", "queues", "dir",   "size",
+					    "ring",   "buf",  "idle", "mac",    "policy"};
 	struct rte_kvargs *kvlist = rte_kvargs_parse(params != NULL ? params : "", NULL);
 	bool seen[RTE_DIM(known)] = {false};
 	int rc = 0;
@@ -156,7 +169,7 @@ hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 			rc = hwy_fail(
 				err, -EINVAL,
 				"%s=%s is no option: known are domain, port, role, queues, dir, "
-				"size, ring, buf, idle and mac",
+				"size, ring, buf, idle, policy and mac",
 				key, kvlist->pairs[i].value ? kvlist->pairs[i].value : "");
 		else if (seen[k])
 			rc = hwy_fail(err, -EINVAL, "%s=%s is given a second time: leave one out",
@@ -176,6 +189,10 @@ hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 	if (rc == 0 && a->queues > HWY_MAX_QUEUES)
 		rc = hwy_fail(err, -EINVAL, "queues=%u is not between 1 and %d", a->queues,
 			      HWY_MAX_QUEUES);
+	if (rc == 0 && a->has_policy && a->role != HWY_HOST)
+		rc = hwy_fail(err, -EINVAL,
+			      "policy=%s belongs to the host end of port=%s: leave it out here",
+			      policies[a->policy], a->port);
 	a->region.domain = a->domain;
 	a->region.dir = a->dir[0] != 0 ? a->dir : NULL;
 	return rc;
@@ -243,4 +260,5 @@ RTE_PMD_REGISTER_PARAM_STRING(net_highway, "domain=<name> "
 					   "ring=<entries> "
 					   "buf=<bytes> "
 					   "idle=poll|yield|pause "
+					   "policy=auto|agent "
 					   "mac=<xx:xx:xx:xx:xx:xx>");

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "agent.h"
 #include "pool.h"
 #include "port.h"
 
@@ -29,6 +31,9 @@ struct hwy_host {
 	struct hwy_region *region;
 	pthread_mutex_t mutex;
 	bool short_of_links; /* somebody waits for a link: retire what is not used */
+	bool agent_alive;    /* it has beaten within HWY_AGENT_LAPSE_MS */
+	uint32_t agent_beat; /* the last beat seen, */
+	uint64_t beat_ms;    /* and when: CLOCK_MONOTONIC */
 	struct port_state ports[HWY_MAX_PORTS];
 	uint32_t retire_gen[HWY_MAX_LINKS]; /* in_gen of Y that X's retired link needs */
 };
@@ -261,109 +266,47 @@ links_tick(struct hwy_host *h)
 	h->short_of_links = false;
 }
 
-/* --- routes -------------------------------------------------------------------- */
+/* --- the agent ----------------------------------------------------------------- */
 
+static uint64_t
+monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Is it alive?  An agent that was there before this host is, from its next beat on. */
+static void
+agent_follow(struct hwy_host *h)
+{
+	struct hwy_header *hdr = h->region->hdr;
+	uint32_t beat = hwy_load_acquire(&hdr->agent_beat);
+	uint64_t now = monotonic_ms();
+
+	if (hwy_load(&hdr->agent_client) == 0) {
+		h->agent_alive = false;
+	} else if (beat != h->agent_beat) {
+		h->beat_ms = now;
+		h->agent_alive = true;
+	} else if (now - h->beat_ms > HWY_AGENT_LAPSE_MS) {
+		h->agent_alive = false;
+	}
+	h->agent_beat = beat;
+	if (hwy_load(&hdr->agent_heard) != h->agent_alive)
+		hwy_store(&hdr->agent_heard, h->agent_alive);
+}
+
+/* May the port have links at all, as far as the agent has a say? */
 static bool
-permitted(const struct hwy_region *r, uint32_t src, uint32_t dst)
+agent_permits(const struct hwy_host *h, const struct hwy_port *port)
 {
-	const struct hwy_port *x, *y;
-	uint32_t mtu;
+	uint32_t permit = hwy_load_acquire(&port->permit);
 
-	if (dst == NO_PORT)
-		return false;
-	x = &r->ports[src];
-	y = &r->ports[dst];
-	mtu = hwy_load(&x->end[HWY_GUEST].mtu);
-	return hwy_load(&x->state) == HWY_PORT_USED && hwy_load(&y->state) == HWY_PORT_USED &&
-	       hwy_end_up(&x->end[HWY_HOST]) && hwy_end_up(&x->end[HWY_GUEST]) &&
-	       hwy_end_up(&y->end[HWY_HOST]) && hwy_end_up(&y->end[HWY_GUEST]) &&
-	       mtu <= hwy_load(&y->end[HWY_HOST].mtu) && mtu <= hwy_load(&y->end[HWY_GUEST].mtu) &&
-	       !hwy_load(&x->bypass_off) && !hwy_load(&y->bypass_off) &&
-	       !hwy_load(&r->hdr->bypass_off);
-}
-
-/* Two flows of one class that disagree about Y: the switch is changing its mind. */
-static bool
-contradicted(const struct port_state *p, const struct slot *s)
-{
-	for (int i = 0; i < HWY_MAX_ROUTES; i++) {
-		const struct slot *other = &p->slots[i];
-
-		if (other != s && other->flows > 0 && other->key == s->key && other->dst != NO_PORT)
-			return true;
-	}
-	return false;
-}
-
-static void
-routes_publish(struct hwy_port *x, const struct hwy_route *routes, uint32_t n)
-{
-	hwy_store(&x->route_seq, x->route_seq + 1);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
-	for (uint32_t i = 0; i < n; i++) {
-		hwy_store(&x->routes[i].key, routes[i].key);
-		hwy_store(&x->routes[i].link, routes[i].link);
-		hwy_store(&x->routes[i].slot, routes[i].slot);
-	}
-	hwy_store(&x->n_routes, n);
-	hwy_store_release(&x->route_seq, x->route_seq + 1);
-}
-
-/* Recomputes the routes of port 'src' and publishes them if they changed. */
-static void
-refresh(struct hwy_host *h, uint32_t src)
-{
-	struct hwy_region *r = h->region;
-	struct hwy_port *x = &r->ports[src];
-	struct port_state *p = &h->ports[src];
-	struct hwy_route routes[HWY_MAX_ROUTES];
-	bool used[HWY_MAX_LINKS] = {false}, now[HWY_MAX_ROUTES] = {false};
-	uint32_t n = 0;
-
-	if (hwy_load(&x->state) != HWY_PORT_USED)
-		return;
-	memset(routes, 0, sizeof(routes));
-	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
-		struct slot *s = &p->slots[i];
-		struct hwy_link *link;
-
-		if (s->flows == 0 || !permitted(r, src, s->dst) || contradicted(p, s))
-			continue;
-		link = link_find(r, src, s->dst);
-		if (link == NULL)
-			link = link_make(r, src, s->dst);
-		if (link == NULL) {
-			h->short_of_links = true;
-			continue;
-		}
-		routes[n].key = s->key;
-		routes[n].link = (uint32_t)(link - r->links);
-		routes[n].slot = i;
-		used[routes[n].link] = true;
-		now[i] = true;
-		n++;
-	}
-	if (n != x->n_routes || memcmp(routes, x->routes, n * sizeof(routes[0])) != 0) {
-		for (uint32_t i = 0; i < n; i++)
-			link_state(&r->links[routes[i].link], HWY_LINK_OPEN);
-		routes_publish(x, routes, n);
-		for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
-			if (p->slots[i].routed && !now[i])
-				p->slots[i].withdrawn = x->route_seq;
-			p->slots[i].routed = now[i];
-		}
-	}
-	for (uint32_t l = 0; l < r->geo.link_count; l++) {
-		if (r->links[l].state == HWY_LINK_OPEN && r->links[l].src == src && !used[l])
-			link_state(&r->links[l], HWY_LINK_CLOSING);
-	}
-}
-
-static void
-refresh_all(struct hwy_host *h)
-{
-	for (uint32_t p = 0; p < h->region->geo.port_count; p++)
-		refresh(h, p);
+	if (hwy_load(&h->region->hdr->policy) == HWY_POLICY_AGENT)
+		return permit == HWY_PERMIT_YES && h->agent_alive;
+	return permit != HWY_PERMIT_NO;
 }
 
 /* --- slots --------------------------------------------------------------------- */
@@ -405,7 +348,7 @@ slot_find(struct hwy_host *h, uint32_t src, uint64_t key, uint32_t dst)
 		if (spare >= 0 && p->slots[spare].key == 0)
 			continue;
 		if (s->key == 0 ||
-		    (s->flows == 0 && s->heirs == 0 && !slot_owes(x, s, (uint32_t)i)))
+		    (s->flows == 0 && s->heirs == 0 && !s->routed && !slot_owes(x, s, (uint32_t)i)))
 			spare = i;
 	}
 	if (spare >= 0) {
@@ -420,6 +363,166 @@ slot_find(struct hwy_host *h, uint32_t src, uint64_t key, uint32_t dst)
 	return spare;
 }
 
+/* --- routes -------------------------------------------------------------------- */
+
+static bool
+permitted(const struct hwy_host *h, uint32_t src, uint32_t dst)
+{
+	const struct hwy_region *r = h->region;
+	const struct hwy_port *x, *y;
+	uint32_t mtu;
+
+	if (dst == NO_PORT)
+		return false;
+	x = &r->ports[src];
+	y = &r->ports[dst];
+	mtu = hwy_load(&x->end[HWY_GUEST].mtu);
+	return hwy_load(&x->state) == HWY_PORT_USED && hwy_load(&y->state) == HWY_PORT_USED &&
+	       hwy_end_up(&x->end[HWY_HOST]) && hwy_end_up(&x->end[HWY_GUEST]) &&
+	       hwy_end_up(&y->end[HWY_HOST]) && hwy_end_up(&y->end[HWY_GUEST]) &&
+	       mtu <= hwy_load(&y->end[HWY_HOST].mtu) && mtu <= hwy_load(&y->end[HWY_GUEST].mtu) &&
+	       !hwy_load(&x->bypass_off) && !hwy_load(&y->bypass_off) &&
+	       !hwy_load(&r->hdr->bypass_off) && agent_permits(h, x) && agent_permits(h, y);
+}
+
+/* Two flows of one class that disagree about Y: the switch is changing its mind. */
+static bool
+contradicted(const struct port_state *p, const struct slot *s)
+{
+	for (int i = 0; i < HWY_MAX_ROUTES; i++) {
+		const struct slot *other = &p->slots[i];
+
+		if (other != s && other->flows > 0 && other->key == s->key && other->dst != NO_PORT)
+			return true;
+	}
+	return false;
+}
+
+static void
+routes_publish(struct hwy_port *x, const struct hwy_route *routes, uint32_t n)
+{
+	hwy_store(&x->route_seq, x->route_seq + 1);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	for (uint32_t i = 0; i < n; i++) {
+		hwy_store(&x->routes[i].key, routes[i].key);
+		hwy_store(&x->routes[i].link, routes[i].link);
+		hwy_store(&x->routes[i].slot, routes[i].slot);
+	}
+	hwy_store(&x->n_routes, n);
+	hwy_store_release(&x->route_seq, x->route_seq + 1);
+}
+
+/* Finds or makes the link from 'src' to 'dst'. */
+static bool
+link_for(struct hwy_host *h, uint32_t src, uint32_t dst, uint32_t *index)
+{
+	struct hwy_link *link = link_find(h->region, src, dst);
+
+	if (link == NULL)
+		link = link_make(h->region, src, dst);
+	if (link == NULL) {
+		h->short_of_links = true;
+		return false;
+	}
+	*index = (uint32_t)(link - h->region->links);
+	return true;
+}
+
+/*
+ * The port that all packets of 'src' may go to by one route, or NO_PORT.  Somebody must
+ * answer for them, so there has to be a live flow that leads there; and none that leads
+ * elsewhere, as then the proof and the switch are not of one mind.
+ */
+static uint32_t
+proved(const struct hwy_host *h, uint32_t src)
+{
+	const struct port_state *p = &h->ports[src];
+	uint32_t dst = h->agent_alive ? hwy_agent_proof(h->region, src) : HWY_NO_PROOF;
+	bool carried = false;
+
+	if (dst == HWY_NO_PROOF || !permitted(h, src, dst))
+		return NO_PORT;
+	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
+		if (p->slots[i].flows == 0)
+			continue;
+		if (p->slots[i].dst != dst)
+			return NO_PORT;
+		carried = true;
+	}
+	return carried ? dst : NO_PORT;
+}
+
+/* The routes of port 'src' as they should be now.  Returns how many they are. */
+static uint32_t
+routes_wanted(struct hwy_host *h, uint32_t src, struct hwy_route *routes)
+{
+	struct port_state *p = &h->ports[src];
+	uint32_t dst = proved(h, src), n = 0;
+
+	if (dst != NO_PORT) {
+		int slot = slot_find(h, src, HWY_CLASS_ALL, dst);
+
+		if (slot >= 0 && link_for(h, src, dst, &routes[0].link)) {
+			routes[0].key = HWY_CLASS_ALL;
+			routes[0].slot = (uint32_t)slot;
+			return 1;
+		}
+	}
+	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
+		struct slot *s = &p->slots[i];
+
+		if (s->flows == 0 || s->key == HWY_CLASS_ALL || !permitted(h, src, s->dst) ||
+		    contradicted(p, s) || !link_for(h, src, s->dst, &routes[n].link))
+			continue;
+		routes[n].key = s->key;
+		routes[n].slot = i;
+		n++;
+	}
+	return n;
+}
+
+/* Recomputes the routes of port 'src' and publishes them if they changed. */
+static void
+refresh(struct hwy_host *h, uint32_t src)
+{
+	struct hwy_region *r = h->region;
+	struct hwy_port *x = &r->ports[src];
+	struct port_state *p = &h->ports[src];
+	struct hwy_route routes[HWY_MAX_ROUTES];
+	bool used[HWY_MAX_LINKS] = {false}, now[HWY_MAX_ROUTES] = {false};
+	uint32_t n;
+
+	if (hwy_load(&x->state) != HWY_PORT_USED)
+		return;
+	memset(routes, 0, sizeof(routes));
+	n = routes_wanted(h, src, routes);
+	for (uint32_t i = 0; i < n; i++) {
+		used[routes[i].link] = true;
+		now[routes[i].slot] = true;
+	}
+	if (n != x->n_routes || memcmp(routes, x->routes, n * sizeof(routes[0])) != 0) {
+		for (uint32_t i = 0; i < n; i++)
+			link_state(&r->links[routes[i].link], HWY_LINK_OPEN);
+		routes_publish(x, routes, n);
+		for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
+			if (p->slots[i].routed && !now[i])
+				p->slots[i].withdrawn = x->route_seq;
+			p->slots[i].routed = now[i];
+		}
+	}
+	for (uint32_t l = 0; l < r->geo.link_count; l++) {
+		if (r->links[l].state == HWY_LINK_OPEN && r->links[l].src == src && !used[l])
+			link_state(&r->links[l], HWY_LINK_CLOSING);
+	}
+}
+
+static void
+refresh_all(struct hwy_host *h)
+{
+	for (uint32_t p = 0; p < h->region->geo.port_count; p++)
+		refresh(h, p);
+}
+
 /* --- interface ----------------------------------------------------------------- */
 
 int
@@ -430,6 +533,7 @@ hwy_host_new(struct hwy_region *region, struct hwy_host **host)
 	if (h == NULL)
 		return -ENOMEM;
 	h->region = region;
+	h->agent_beat = hwy_load(&region->hdr->agent_beat);
 	pthread_mutex_init(&h->mutex, NULL);
 	for (uint32_t p = 0; p < region->geo.port_count; p++) {
 		struct hwy_port *port = &region->ports[p];
@@ -520,7 +624,7 @@ hwy_host_take_over(struct hwy_host *h, uint32_t src, uint64_t key, uint32_t *slo
 
 		/* 'fresh': Open vSwitch keeps a modified flow's old counters only if its
 		 * new form is accepted too, so that one is accepted even if nothing is owed. */
-		if (s->key == key && s->flows == 0 &&
+		if ((s->key == key || s->key == HWY_CLASS_ALL) && s->flows == 0 && !s->routed &&
 		    (s->fresh || slot_owes(&h->region->ports[src], s, i))) {
 			s->heirs++;
 			s->fresh = false;
@@ -555,23 +659,47 @@ slot_collect(struct hwy_host *h, uint32_t src, uint32_t i, struct hwy_packets_by
 }
 
 struct hwy_packets_bytes
-hwy_host_flow_count(struct hwy_host *h, uint32_t src, uint32_t slot, bool heir)
+hwy_host_flow_count(struct hwy_host *h, uint32_t src, uint32_t slot, uint64_t key, bool heir)
 {
+	struct hwy_port *x = &h->region->ports[src];
 	struct port_state *p = &h->ports[src];
 	struct hwy_packets_bytes delta = {0, 0};
-	uint64_t key;
 
 	pthread_mutex_lock(&h->mutex);
-	key = p->slots[slot].key;
 	if (!heir || p->slots[slot].flows == 0)
 		slot_collect(h, src, slot, &delta);
-	/* A rule that was led to another port: its class left a slot behind. */
-	for (uint32_t i = 0; i < HWY_MAX_ROUTES && !heir; i++) {
-		if (i != slot && p->slots[i].key == key && p->slots[i].flows == 0)
+	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
+		const struct slot *s = &p->slots[i];
+
+		if (i == slot)
+			continue;
+		if (s->key == HWY_CLASS_ALL) {
+			/* What went without a look at its class belongs to any flow that
+			 * leads there, or, when none is left, to any flow of the port. */
+			if (heir ? s->flows == 0 && !s->routed
+				 : s->dst == p->slots[slot].dst || (s->flows == 0 && !s->routed))
+				slot_collect(h, src, i, &delta);
+		} else if (!heir && s->key == key && s->flows == 0) {
+			/* A rule that was led to another port: its class left a slot behind. */
 			slot_collect(h, src, i, &delta);
+		}
 	}
+	hwy_store(&x->credited[0], x->credited[0] + delta.packets);
+	hwy_store(&x->credited[1], x->credited[1] + delta.bytes);
 	pthread_mutex_unlock(&h->mutex);
 	return delta;
+}
+
+bool
+hwy_host_has_agent(struct hwy_host *h)
+{
+	bool alive;
+
+	pthread_mutex_lock(&h->mutex);
+	agent_follow(h);
+	alive = h->agent_alive;
+	pthread_mutex_unlock(&h->mutex);
+	return alive;
 }
 
 void
@@ -604,6 +732,7 @@ void
 hwy_host_tick(struct hwy_host *h)
 {
 	pthread_mutex_lock(&h->mutex);
+	agent_follow(h);
 	refresh_all(h);
 	links_tick(h);
 	pthread_mutex_unlock(&h->mutex);

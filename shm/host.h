@@ -28,6 +28,8 @@ void hwy_host_free(struct hwy_host *host);
 
 /* A flow of port 'src': class 'key' goes to port 'dst'.  Opens the link as soon as
  * both ports are up and nothing forbids it.  'slot' identifies the flow's counters.
+ * With HWY_CLASS_ALL the flow covers less than a class and is no route by itself, but it
+ * answers for packets that go from 'src' to 'dst' by an agent's proof.
  * -EINVAL (src is dst), -ENOSPC (HWY_MAX_ROUTES classes are in use). */
 int hwy_host_flow_add(struct hwy_host *host, uint32_t src, uint64_t key, uint32_t dst,
 		      uint32_t *slot);
@@ -43,11 +45,17 @@ void hwy_host_flow_del(struct hwy_host *host, uint32_t src, uint32_t slot);
 int hwy_host_take_over(struct hwy_host *host, uint32_t src, uint64_t key, uint32_t *slot);
 void hwy_host_give_up(struct hwy_host *host, uint32_t src, uint32_t slot);
 
-/* What X has counted in 'slot' since the last call for it, by whichever flow, and in
- * slots of the same class to other ports that have no flows left.  A flow that has taken
- * over ('heir') gets nothing while the slot has flows of its own. */
+/*
+ * What X has counted in 'slot' since the last call for it, by whichever flow; and what
+ * slots without flows have left behind: those of class 'key', the flow's own (or
+ * HWY_CLASS_NONE), and those of packets that went by a proof.  A flow that has taken over
+ * ('heir') gets nothing while the slot has flows of its own.
+ */
 struct hwy_packets_bytes hwy_host_flow_count(struct hwy_host *host, uint32_t src, uint32_t slot,
-					     bool heir);
+					     uint64_t key, bool heir);
+
+/* Is there an agent that beats?  See agent.h. */
+bool hwy_host_has_agent(struct hwy_host *host);
 
 /* Port 'port' changed: its host end starts, stops or leaves, or its MTU changes. */
 void hwy_host_refresh(struct hwy_host *host);

@@ -22,7 +22,7 @@ hwy_port_find(const struct hwy_region *r, const char *name)
 static int
 port_make(struct hwy_region *r, const char *name, uint32_t queues, uint32_t *index, char *err)
 {
-	uint32_t p;
+	uint32_t p, life;
 
 	for (p = 0; p < r->geo.port_count; p++) {
 		if (r->ports[p].state == HWY_PORT_FREE)
@@ -34,7 +34,9 @@ port_make(struct hwy_region *r, const char *name, uint32_t queues, uint32_t *ind
 			"domain=%s has %u ports already, port=%s does not fit: remove one, or use "
 			"another domain=",
 			r->geo.domain, p, name);
+	life = r->ports[p].life + 1;
 	memset(&r->ports[p], 0, sizeof(r->ports[p]));
+	r->ports[p].life = life;
 	for (uint32_t q = 0; q < queues; q++) {
 		if (hwy_region_take_ring(r, HWY_TAG_PORT(p), &r->ports[p].up[q]) < 0 ||
 		    hwy_region_take_ring(r, HWY_TAG_PORT(p), &r->ports[p].down[q]) < 0) {
@@ -264,6 +266,8 @@ hwy_port_bury(struct hwy_region *r, uint32_t client)
 
 	if (r->hdr->host_client == client)
 		hwy_store_release(&r->hdr->host_client, 0);
+	if (r->hdr->agent_client == client)
+		hwy_store_release(&r->hdr->agent_client, 0);
 	for (uint32_t p = 0; p < r->geo.port_count; p++) {
 		if (r->ports[p].state != HWY_PORT_USED)
 			continue;

@@ -152,6 +152,8 @@ reserved_used(const struct hwy_header *h)
 		used |= h->reserved2[i];
 	for (size_t i = 0; i < sizeof(h->reserved3); i++)
 		used |= h->reserved3[i];
+	for (size_t i = 0; i < sizeof(h->reserved4); i++)
+		used |= h->reserved4[i];
 	return used != 0;
 }
 

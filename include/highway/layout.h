@@ -25,6 +25,7 @@
  *       Y         the receiving guest end, one thread per queue
  *       end       the process that holds the lock of that end of the port
  *       operator  highwayctl
+ *       agent     the one client that holds HWY_LOCK_AGENT (highwayd)
  *   - Ring indexes are free-running uint32_t: entry i is slot i % ring_size, and
  *     prod - cons is the number of entries, never above ring_size.
  *   - Reserved words are zero and are checked to be zero.
@@ -59,6 +60,7 @@
 /* Lock bytes, far beyond any file size: locks need no data under them. */
 #define HWY_LOCK_CONTROL         (1LL << 40)
 #define HWY_LOCK_HOST            (HWY_LOCK_CONTROL + 1)
+#define HWY_LOCK_AGENT           (HWY_LOCK_CONTROL + 2)
 #define HWY_LOCK_CLIENT(c)       (HWY_LOCK_CONTROL + 0x1000 + (c))
 #define HWY_LOCK_END(port, role) (HWY_LOCK_CONTROL + 0x2000 + 2 * (int64_t)(port) + (role))
 
@@ -167,10 +169,29 @@ struct hwy_end {
  * vlan_tci is 0 for an untagged packet and 0x1000 | VLAN ID for a tagged one, whatever
  * its priority.
  */
-#define HWY_CLASS_NO_FRAG 1u   /* not a fragment (IPv4, IPv6) */
-#define HWY_CLASS_NOT_IP  2u   /* neither IPv4 nor IPv6 */
-#define HWY_CLASS_NONE    0ULL /* no class: take the normal path */
-#define HWY_CLASS_ALL     (~0ULL)
+#define HWY_CLASS_NO_FRAG 1u      /* not a fragment (IPv4, IPv6) */
+#define HWY_CLASS_NOT_IP  2u      /* neither IPv4 nor IPv6 */
+#define HWY_CLASS_NONE    0ULL    /* no class: take the normal path */
+#define HWY_CLASS_ALL     (~0ULL) /* every packet of the port: no header is read */
+
+/* What the agent's policy says of a port's links. */
+enum hwy_permit {
+	HWY_PERMIT_UNSAID = 0,
+	HWY_PERMIT_YES = 1, /* counts as unsaid when the agent has not been heard of for 1 s */
+	HWY_PERMIT_NO = 2,  /* holds until the agent says otherwise, whether it lives or not */
+};
+
+/* What the bypass of a domain's ports needs. */
+enum hwy_policy {
+	HWY_POLICY_AUTO = 0,  /* nothing; an agent may forbid it */
+	HWY_POLICY_AGENT = 1, /* HWY_PERMIT_YES of a living agent at both ports */
+};
+
+/* A proof: all packets of the port go to port 'dst', in that port's life 'life'. */
+#define HWY_PROOF(dst, life)  ((uint64_t)(life) << 32 | ((uint64_t)(dst) + 1))
+#define HWY_PROOF_NONE        0ULL
+#define HWY_PROOF_DST(proof)  ((uint32_t)(proof)-1) /* UINT32_MAX: none */
+#define HWY_PROOF_LIFE(proof) ((uint32_t)((proof) >> 32))
 
 struct hwy_route {
 	uint64_t key;  /* class, or HWY_CLASS_ALL */
@@ -186,10 +207,13 @@ struct hwy_port {
 	char name[HWY_NAME_SIZE];      /* ctl: NUL-terminated */
 	uint32_t up[HWY_MAX_QUEUES];   /* ctl: ring indexes, guest to host */
 	uint32_t down[HWY_MAX_QUEUES]; /* ctl: ring indexes, host to guest */
-	uint8_t reserved0[24];
+	uint32_t life;                 /* ctl: how many ports this entry has been so far */
+	uint8_t reserved0[20];
 
 	uint32_t bypass_off; /* operator: 1 keeps all links of the port closed */
-	uint8_t reserved1[60];
+	uint32_t permit;     /* agent: enum hwy_permit; ctl clears it with the port */
+	uint64_t proof;      /* agent: HWY_PROOF() or HWY_PROOF_NONE; ctl likewise */
+	uint8_t reserved1[48];
 
 	uint32_t route_seq; /* host: changes with every change below, odd while it is made */
 	uint32_t n_routes;  /* host */
@@ -204,7 +228,8 @@ struct hwy_port {
 
 	uint64_t folded_out[2]; /* host: packets, bytes of links of X that were freed */
 	uint64_t folded_in[2];  /* host: the same of links into Y */
-	uint8_t reserved3[32];
+	uint64_t credited[2];   /* host: packets, bytes that the switch was told in queries */
+	uint8_t reserved3[16];
 
 	struct hwy_end end[2]; /* by enum hwy_role */
 };
@@ -276,7 +301,12 @@ struct hwy_header {
 	uint32_t host_client; /* host: its client slot, 0: none */
 	uint32_t heartbeat;   /* host: grows while its control thread lives */
 	uint32_t offload;     /* host: 1 once the switch has offered it a flow */
-	uint8_t reserved3[52];
+	uint32_t policy;      /* host: enum hwy_policy */
+	uint32_t agent_heard; /* host: 1 while it takes the agent for alive */
+	uint8_t reserved3[44];
+	uint32_t agent_client; /* agent: its client slot, 0: none; ctl clears it for the dead */
+	uint32_t agent_beat;   /* agent: grows while its main loop lives */
+	uint8_t reserved4[56];
 };
 
 #define HWY_ASSERT_OFFSET(type, field, value)                                                      \
@@ -335,7 +365,10 @@ HWY_ASSERT_OFFSET(hwy_port, queues, 4);
 HWY_ASSERT_OFFSET(hwy_port, name, 8);
 HWY_ASSERT_OFFSET(hwy_port, up, 40);
 HWY_ASSERT_OFFSET(hwy_port, down, 72);
+HWY_ASSERT_OFFSET(hwy_port, life, 104);
 HWY_ASSERT_OFFSET(hwy_port, bypass_off, 128);
+HWY_ASSERT_OFFSET(hwy_port, permit, 132);
+HWY_ASSERT_OFFSET(hwy_port, proof, 136);
 HWY_ASSERT_OFFSET(hwy_port, route_seq, 192);
 HWY_ASSERT_OFFSET(hwy_port, n_routes, 196);
 HWY_ASSERT_OFFSET(hwy_port, in_gen, 200);
@@ -345,6 +378,7 @@ HWY_ASSERT_OFFSET(hwy_port, in_links, 1280);
 HWY_ASSERT_OFFSET(hwy_port, sent, 1536);
 HWY_ASSERT_OFFSET(hwy_port, folded_out, 9728);
 HWY_ASSERT_OFFSET(hwy_port, folded_in, 9744);
+HWY_ASSERT_OFFSET(hwy_port, credited, 9760);
 HWY_ASSERT_OFFSET(hwy_port, end, 9792);
 static_assert(sizeof(struct hwy_port) == 14272, "hwy_port grew");
 
@@ -394,6 +428,10 @@ HWY_ASSERT_OFFSET(hwy_header, bypass_off, 240);
 HWY_ASSERT_OFFSET(hwy_header, host_client, 296);
 HWY_ASSERT_OFFSET(hwy_header, heartbeat, 300);
 HWY_ASSERT_OFFSET(hwy_header, offload, 304);
-static_assert(sizeof(struct hwy_header) == 360, "hwy_header grew");
+HWY_ASSERT_OFFSET(hwy_header, policy, 308);
+HWY_ASSERT_OFFSET(hwy_header, agent_heard, 312);
+HWY_ASSERT_OFFSET(hwy_header, agent_client, 360);
+HWY_ASSERT_OFFSET(hwy_header, agent_beat, 364);
+static_assert(sizeof(struct hwy_header) == 424, "hwy_header grew");
 
 #endif /* HIGHWAY_LAYOUT_H */

@@ -152,7 +152,7 @@ live(struct hwy_host *host, uint32_t slot)
 	for (uint32_t p = 0; p < 3; p++) {
 		(void)hwy_port_links_out(r, p);
 		(void)hwy_port_links_in(r, p);
-		(void)hwy_host_flow_count(host, p, slot % HWY_MAX_ROUTES, false);
+		(void)hwy_host_flow_count(host, p, slot % HWY_MAX_ROUTES, HWY_CLASS_NONE, false);
 		(void)hwy_host_linked(host, p, (p + 1) % 3);
 	}
 	if (hwy_host_flow_add(host, 1, hwy_class_key(0, 0x0806), 2, &added) == 0)

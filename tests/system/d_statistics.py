@@ -87,7 +87,7 @@ def test_exact_after_rule_changes(t):
     want = report["sent"], report["sent_bytes"]
     wait_until(lambda: sum(t.end(f"p{n}")["rx_packets"] for n in (2, 3)) >= want[0], 10, "all to arrive", one)
     got = {n: (t.end(f"p{n}", GUEST)["rx_packets"], t.end(f"p{n}", GUEST)["rx_bytes"]) for n in (2, 3)}
-    bed.wait_packets(want)
+    bed.wait_packets(want, sender="p1")
     bed.wait_port(1, rx_pkts=want[0], rx_bytes=want[1])
     for n in (2, 3):
         bed.wait_port(n, tx_pkts=got[n][0], tx_bytes=got[n][1])
@@ -110,7 +110,7 @@ def test_exact_when_a_rule_leads_elsewhere(t):
         mark = t.end(f"p{n}")["rx_bypass_packets"]
         wait_until(lambda n=n, m=mark: t.end(f"p{n}")["rx_bypass_packets"] > m + 3000, 10, "packets by the link", one)
     report = finish(one)
-    bed.wait_packets((report["sent"], report["sent_bytes"]))
+    bed.wait_packets((report["sent"], report["sent_bytes"]), sender="p1")
     bed.wait_port(1, rx_pkts=report["sent"], rx_bytes=report["sent_bytes"])
     finish(*sinks)
 

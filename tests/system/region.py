@@ -63,6 +63,10 @@ class Region:
             found[f"{side}_bytes"] = found[f"{side}_normal_bytes"] + found[f"{side}_bypass_bytes"]
         return found
 
+    def credited(self, name):
+        """(packets, bytes) that the switch was told in answer to its queries for flows of the port."""
+        return self._at("<2Q", self._port_at(self.ports()[name]) + 9760)
+
     def routed(self, name):
         """{receiver: class keys} of the routes that the port's host end has published."""
         at = self._port_at(self.ports()[name])

@@ -182,7 +182,8 @@ reserved_words_must_be_zero(void **state)
 		{"reserved0", offsetof(struct hwy_header, reserved0), 4},
 		{"reserved1", offsetof(struct hwy_header, reserved1), 56},
 		{"reserved2", offsetof(struct hwy_header, reserved2), 52},
-		{"reserved3", offsetof(struct hwy_header, reserved3), 52},
+		{"reserved3", offsetof(struct hwy_header, reserved3), 44},
+		{"reserved4", offsetof(struct hwy_header, reserved4), 56},
 	};
 	uint32_t accepted = 0;
 
