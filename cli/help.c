@@ -16,16 +16,26 @@ static const char general[] =
 	"switch\n"
 	"  set domain DOMAIN bypass=on|off            the same for all ports of a domain\n"
 	"  check [DOMAIN]                             does everything add up?\n"
+	"  explain PORT                               why is, or is not, a port bypassed?\n"
+	"  ports | links | domains | bridges          what highwayd knows of them\n"
+	"  events [HOW-MANY]                          what happened, the latest last\n"
+	"  watch [PORT]                               ports, links and events, live\n"
 	"  help [COMMAND]                             more about a command\n"
 	"\n"
 	"options:\n"
 	"  -d, --dir DIR        look for regions in DIR too; may be repeated\n"
 	"  -D, --domain DOMAIN  this domain only: a name, or the path of a region file\n"
+	"  -a, --agent AGENT    highwayd's name or socket, default HIGHWAY_AGENT or highwayd\n"
 	"  -h, --help           this text, or a command's\n"
 	"  -V, --version        the version\n"
 	"\n"
 	"Regions are looked for in the folders that --dir names, then in those of the\n"
 	"environment's HIGHWAY_DIR (separated by colons), then in the default ones:\n";
+
+#define AGENT                                                                                      \
+	"\n"                                                                                       \
+	"  -a, --agent AGENT    highwayd's name or socket, default HIGHWAY_AGENT or highwayd\n"    \
+	"  -j, --json           as JSON, see highwayd(8)\n"
 
 static const struct {
 	const char *command;
@@ -71,6 +81,40 @@ static const struct {
 	 "\n"
 	 "  -d, --dir DIR        look for regions in DIR too; may be repeated\n"
 	 "  -D, --domain DOMAIN  this domain only: a name, or the path of a region file\n"},
+	{"explain",
+	 "usage: highwayctl [OPTION]... explain PORT\n"
+	 "\n"
+	 "Asks highwayd why the port does, or does not, bypass the switch: by which rule (bridge,\n"
+	 "table, priority, cookie, match), for which reason of policy, and what the region makes\n"
+	 "of it.  PORT is an interface of Open vSwitch, DOMAIN/PORT, or a port of a "
+	 "domain.\n" AGENT},
+	{"ports",
+	 "usage: highwayctl [OPTION]... ports\n"
+	 "\n"
+	 "The ports that highwayd follows: whether policy permits a bypass, where all packets\n"
+	 "provably go, and how they travel now: by the switch, some classes by links, or all\n"
+	 "by proof.  As JSON, all that explain says of each.\n" AGENT},
+	{"links", "usage: highwayctl [OPTION]... links\n"
+		  "\n"
+		  "The links of the domains that highwayd follows, with their counters.\n" AGENT},
+	{"domains", "usage: highwayctl [OPTION]... domains\n"
+		    "\n"
+		    "The domains that highwayd follows, and what keeps it from that.\n" AGENT},
+	{"bridges", "usage: highwayctl [OPTION]... bridges\n"
+		    "\n"
+		    "The bridges whose rules highwayd follows.\n" AGENT},
+	{"events",
+	 "usage: highwayctl [OPTION]... events [HOW-MANY]\n"
+	 "\n"
+	 "What happened: proofs given and withdrawn, ports permitted and prohibited, links opened\n"
+	 "and closed, bridges and domains that came and went; the latest HOW-MANY.\n" AGENT},
+	{"watch",
+	 "usage: highwayctl [OPTION]... watch [PORT]\n"
+	 "\n"
+	 "Ports, links and the latest events, or explain of one port, over and over: on a\n"
+	 "terminal in place, else one block after the other.\n" AGENT
+	 "  -i, --interval S     seconds in between, default 1\n"
+	 "  -n, --count N        end after N times\n"},
 	{"help", "usage: highwayctl help [COMMAND]\n"},
 };
 

@@ -6,6 +6,7 @@
  *   snapshot.c  a region at one moment, copied into plain structs, all indexes checked
  *   show.c top.c json.c check.c   say what a snapshot holds
  *   set.c       the operator's word, the only thing that this program writes
+ *   ask.c       what highwayd knows, asked through ovs-appctl
  *
  * A region is other processes' memory and may change, or be cut short, while it is
  * read.  So regions are touched in snapshot.c, check.c and set.c only, in functions
@@ -30,6 +31,7 @@
 struct hwy_options {
 	const char **dirs; /* --dir, in order */
 	size_t n_dirs;
+	const char *agent;   /* --agent: highwayd's name or socket, or NULL */
 	const char *domain;  /* --domain: a name, or the path of a region file; or NULL */
 	double interval_s;   /* --interval */
 	unsigned long count; /* --count, 0: without end */
@@ -70,6 +72,14 @@ int hwy_cmd_show(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_top(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_set(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_check(const struct hwy_options *options, int argc, char **argv);
+/* What highwayd answers: ask.c. */
+int hwy_cmd_explain(const struct hwy_options *options, int argc, char **argv);
+int hwy_cmd_ports(const struct hwy_options *options, int argc, char **argv);
+int hwy_cmd_links(const struct hwy_options *options, int argc, char **argv);
+int hwy_cmd_domains(const struct hwy_options *options, int argc, char **argv);
+int hwy_cmd_bridges(const struct hwy_options *options, int argc, char **argv);
+int hwy_cmd_events(const struct hwy_options *options, int argc, char **argv);
+int hwy_cmd_watch(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_help(const struct hwy_options *options, int argc, char **argv);
 /* Help for 'command', or in general.  False if there is no such command. */
 bool hwy_help(FILE *out, const char *command);

@@ -52,11 +52,17 @@ hwy_sleep(double seconds)
 enum { OPT_NO_WAIT = 256 };
 
 static const struct option long_options[] = {
-	{"dir", required_argument, NULL, 'd'},       {"domain", required_argument, NULL, 'D'},
-	{"interval", required_argument, NULL, 'i'},  {"count", required_argument, NULL, 'n'},
-	{"rates", no_argument, NULL, 'r'},           {"json", no_argument, NULL, 'j'},
-	{"no-wait", no_argument, NULL, OPT_NO_WAIT}, {"help", no_argument, NULL, 'h'},
-	{"version", no_argument, NULL, 'V'},         {NULL, 0, NULL, 0},
+	{"dir", required_argument, NULL, 'd'},
+	{"domain", required_argument, NULL, 'D'},
+	{"interval", required_argument, NULL, 'i'},
+	{"count", required_argument, NULL, 'n'},
+	{"rates", no_argument, NULL, 'r'},
+	{"json", no_argument, NULL, 'j'},
+	{"no-wait", no_argument, NULL, OPT_NO_WAIT},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	{"agent", required_argument, NULL, 'a'},
+	{NULL, 0, NULL, 0},
 };
 
 static const struct command {
@@ -64,8 +70,12 @@ static const struct command {
 	int (*run)(const struct hwy_options *options, int argc, char **argv);
 	const char *takes; /* options, by their letter; 'w': --no-wait */
 } commands[] = {
-	{"show", hwy_cmd_show, "dDirj"}, {"top", hwy_cmd_top, "dDin"}, {"set", hwy_cmd_set, "dDw"},
-	{"check", hwy_cmd_check, "dD"},  {"help", hwy_cmd_help, "dD"},
+	{"show", hwy_cmd_show, "dDirj"},    {"top", hwy_cmd_top, "dDin"},
+	{"set", hwy_cmd_set, "dDw"},        {"check", hwy_cmd_check, "dD"},
+	{"explain", hwy_cmd_explain, "aj"}, {"ports", hwy_cmd_ports, "aj"},
+	{"links", hwy_cmd_links, "aj"},     {"domains", hwy_cmd_domains, "aj"},
+	{"bridges", hwy_cmd_bridges, "aj"}, {"events", hwy_cmd_events, "aj"},
+	{"watch", hwy_cmd_watch, "ainj"},   {"help", hwy_cmd_help, "dDa"},
 };
 
 static const struct command *
@@ -129,7 +139,7 @@ parse_options(int argc, char **argv, struct hwy_options *options, struct given *
 	int c, rc = HWY_EXIT_OK;
 
 	while (rc == HWY_EXIT_OK &&
-	       (c = getopt_long(argc, argv, "d:D:i:n:rjhV", long_options, NULL)) != -1) {
+	       (c = getopt_long(argc, argv, "a:d:D:i:n:rjhV", long_options, NULL)) != -1) {
 		char letter = (char)(c == OPT_NO_WAIT ? 'w' : c);
 
 		switch (c) {
@@ -138,6 +148,9 @@ parse_options(int argc, char **argv, struct hwy_options *options, struct given *
 			break;
 		case 'D':
 			options->domain = optarg;
+			break;
+		case 'a':
+			options->agent = optarg;
 			break;
 		case 'i':
 			rc = parse_interval(optarg, &options->interval_s);

@@ -267,7 +267,7 @@ hwy_detector_group_delete(struct hwy_detector *detector, uint32_t group_id)
 /* --- ports ------------------------------------------------------------------------------ */
 
 struct hwy_port *
-hwy_port_find(const struct hwy_detector *detector, ofp_port_t number)
+hwy_detector_port_find(const struct hwy_detector *detector, ofp_port_t number)
 {
 	struct hwy_port *port;
 
@@ -306,7 +306,7 @@ void
 hwy_detector_port_set(struct hwy_detector *detector, ofp_port_t number, const char *name,
 		      unsigned int flags)
 {
-	struct hwy_port *port = hwy_port_find(detector, number);
+	struct hwy_port *port = hwy_detector_port_find(detector, number);
 
 	if (port && port->present && port->flags == flags && !strcmp(port->name, name)) {
 		return;
@@ -329,7 +329,7 @@ hwy_detector_port_set(struct hwy_detector *detector, ofp_port_t number, const ch
 void
 hwy_detector_port_delete(struct hwy_detector *detector, ofp_port_t number)
 {
-	struct hwy_port *port = hwy_port_find(detector, number);
+	struct hwy_port *port = hwy_detector_port_find(detector, number);
 
 	if (port && port->present) {
 		port->present = false;
@@ -417,7 +417,7 @@ same_verdict(const struct hwy_verdict *a, const struct hwy_verdict *b)
 const struct hwy_verdict *
 hwy_detector_verdict(struct hwy_detector *detector, ofp_port_t in_port)
 {
-	struct hwy_port *port = hwy_port_find(detector, in_port);
+	struct hwy_port *port = hwy_detector_port_find(detector, in_port);
 
 	if (!port) {
 		no_port(&detector->unknown, in_port);

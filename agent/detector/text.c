@@ -13,7 +13,7 @@
 const char *
 hwy_detector_port_name(const struct hwy_detector *detector, ofp_port_t number, char text[16])
 {
-	const struct hwy_port *port = hwy_port_find(detector, number);
+	const struct hwy_port *port = hwy_detector_port_find(detector, number);
 
 	if (port) {
 		return port->name;

@@ -334,7 +334,7 @@ bucket_liveness(struct walk *walk, const struct hwy_group *group,
 		return NOT_KNOWN;
 	}
 	if (bucket->watch_port != OFPP_ANY) {
-		const struct hwy_port *port = hwy_port_find(walk->detector, bucket->watch_port);
+		const struct hwy_port *port = hwy_detector_port_find(walk->detector, bucket->watch_port);
 
 		if (port && port->present && port->flags & HWY_PORT_LIVE) {
 			return ALIVE;
@@ -597,7 +597,7 @@ follow(struct walk *walk)
 	if (walk->out_port == port->number) {
 		return end(walk, HWY_TO_ITSELF);
 	}
-	return check_port(walk, hwy_port_find(walk->detector, walk->out_port), walk->out_port,
+	return check_port(walk, hwy_detector_port_find(walk->detector, walk->out_port), walk->out_port,
 			  false);
 }
 

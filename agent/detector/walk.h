@@ -53,7 +53,7 @@ struct hwy_detector {
 	struct hwy_verdict unknown; /* Of a port that does not exist. */
 };
 
-struct hwy_port *hwy_port_find(const struct hwy_detector *detector, ofp_port_t port);
+struct hwy_port *hwy_detector_port_find(const struct hwy_detector *detector, ofp_port_t port);
 struct hwy_group *hwy_group_find(const struct hwy_detector *detector, uint32_t group_id);
 
 void hwy_rule_unref(struct hwy_rule *rule);
