@@ -58,9 +58,10 @@ hwy_journal_note(enum hwy_event_kind kind, const char *bridge, const char *port,
 		count++;
 	}
 	totals[kind]++;
+	serial++;
 	va_start(args, format);
 	*e = (struct hwy_event){
-		.serial = ++serial,
+		.serial = serial,
 		.at_ms = time_wall_msec(),
 		.kind = kind,
 		.bridge = nullable_xstrdup(bridge),
