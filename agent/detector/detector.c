@@ -54,8 +54,7 @@ find_rule(const struct hwy_detector *detector, unsigned int table_id, int priori
 	struct hwy_rule *rule;
 
 	*hash = minimatch_hash(match, hash_2words(table_id, (uint32_t)priority));
-	HMAP_FOR_EACH_WITH_HASH(rule, node, *hash, &detector->rules)
-	{
+	HMAP_FOR_EACH_WITH_HASH (rule, node, *hash, &detector->rules) {
 		if (rule->table_id == table_id && rule->priority == priority &&
 		    minimatch_equal(&rule->match, match)) {
 			return rule;
@@ -93,14 +92,12 @@ touch(struct hwy_detector *detector, const struct hwy_rule *rule)
 	ofp_port_t in_port;
 
 	if (hwy_rule_in_port(rule, &in_port)) {
-		HMAP_FOR_EACH_WITH_HASH(visit, node, hash_int(ofp_to_u16(in_port), 0),
-					&table->visits)
-		{
+		HMAP_FOR_EACH_WITH_HASH (visit, node, hash_int(ofp_to_u16(in_port), 0),
+					 &table->visits) {
 			check_visit(detector, visit, rule);
 		}
 	} else {
-		HMAP_FOR_EACH(visit, node, &table->visits)
-		{
+		HMAP_FOR_EACH (visit, node, &table->visits) {
 			check_visit(detector, visit, rule);
 		}
 	}
@@ -174,8 +171,7 @@ hwy_detector_flush(struct hwy_detector *detector)
 {
 	struct hwy_rule *rule;
 
-	HMAP_FOR_EACH_SAFE(rule, node, &detector->rules)
-	{
+	HMAP_FOR_EACH_SAFE (rule, node, &detector->rules) {
 		remove_rule(detector, rule);
 	}
 	hmap_shrink(&detector->rules);
@@ -194,8 +190,7 @@ hwy_group_find(const struct hwy_detector *detector, uint32_t group_id)
 {
 	struct hwy_group *group;
 
-	HMAP_FOR_EACH_WITH_HASH(group, node, hash_int(group_id, 0), &detector->groups)
-	{
+	HMAP_FOR_EACH_WITH_HASH (group, node, hash_int(group_id, 0), &detector->groups) {
 		if (group->desc.group_id == group_id) {
 			return group;
 		}
@@ -208,8 +203,7 @@ touch_group(struct hwy_detector *detector, uint32_t group_id)
 {
 	struct hwy_port *port;
 
-	HMAP_FOR_EACH(port, node, &detector->ports)
-	{
+	HMAP_FOR_EACH (port, node, &detector->ports) {
 		for (size_t i = 0; i < port->n_groups; i++) {
 			if (port->groups[i] == group_id) {
 				mark_stale(detector, port);
@@ -252,8 +246,7 @@ hwy_detector_group_delete(struct hwy_detector *detector, uint32_t group_id)
 	struct hwy_group *group;
 
 	if (group_id == OFPG_ALL) {
-		HMAP_FOR_EACH_SAFE(group, node, &detector->groups)
-		{
+		HMAP_FOR_EACH_SAFE (group, node, &detector->groups) {
 			remove_group(detector, group);
 		}
 		return;
@@ -271,8 +264,7 @@ hwy_detector_port_find(const struct hwy_detector *detector, ofp_port_t number)
 {
 	struct hwy_port *port;
 
-	HMAP_FOR_EACH_WITH_HASH(port, node, hash_int(ofp_to_u16(number), 0), &detector->ports)
-	{
+	HMAP_FOR_EACH_WITH_HASH (port, node, hash_int(ofp_to_u16(number), 0), &detector->ports) {
 		if (port->number == number) {
 			return port;
 		}
@@ -286,8 +278,7 @@ touch_all(struct hwy_detector *detector)
 {
 	struct hwy_port *port;
 
-	HMAP_FOR_EACH(port, node, &detector->ports)
-	{
+	HMAP_FOR_EACH (port, node, &detector->ports) {
 		mark_stale(detector, port);
 	}
 }
@@ -496,8 +487,7 @@ hwy_detector_destroy(struct hwy_detector *detector)
 	if (!detector) {
 		return;
 	}
-	HMAP_FOR_EACH_SAFE(port, node, &detector->ports)
-	{
+	HMAP_FOR_EACH_SAFE (port, node, &detector->ports) {
 		destroy_port(detector, port);
 	}
 	hwy_detector_flush(detector);

@@ -58,8 +58,7 @@ find_tuple(struct hwy_table *table, const struct match *match)
 	const uint64_t *mask = units(&match->wc.masks);
 	struct hwy_tuple *tuple;
 
-	LIST_FOR_EACH(tuple, node, &table->tuples)
-	{
+	LIST_FOR_EACH (tuple, node, &table->tuples) {
 		unsigned int at = 0;
 		unsigned int i;
 
@@ -99,8 +98,7 @@ find_bucket(const struct hwy_tuple *tuple, const struct flow *flow, uint32_t *ha
 		h = hash_add64(h, value[tuple->units[i]] & tuple->masks[i]);
 	}
 	*hash = hash_finish(h, tuple->n_units);
-	HMAP_FOR_EACH_WITH_HASH(bucket, node, *hash, &tuple->buckets)
-	{
+	HMAP_FOR_EACH_WITH_HASH (bucket, node, *hash, &tuple->buckets) {
 		unsigned int i = 0;
 
 		while (i < tuple->n_units &&
@@ -217,8 +215,7 @@ hwy_table_lookup(const struct hwy_table *table, const struct hwy_known *known,
 	const struct hwy_tuple *tuple;
 
 	memset(found, 0, sizeof(*found));
-	LIST_FOR_EACH(tuple, node, &table->tuples)
-	{
+	LIST_FOR_EACH (tuple, node, &table->tuples) {
 		const struct hwy_bucket *bucket;
 		uint64_t unknown = 0;
 		uint32_t hash;
@@ -235,8 +232,7 @@ hwy_table_lookup(const struct hwy_table *table, const struct hwy_known *known,
 			found->too_many = true;
 			return;
 		} else {
-			HMAP_FOR_EACH(bucket, node, &tuple->buckets)
-			{
+			HMAP_FOR_EACH (bucket, node, &tuple->buckets) {
 				if (bucket_can_match(bucket, value, mask)) {
 					consider(bucket, false, found);
 				}

@@ -32,8 +32,7 @@ hwy_rule_format_match(const struct hwy_detector *detector, const struct hwy_rule
 	struct ofputil_port_map map = OFPUTIL_PORT_MAP_INITIALIZER(&map);
 	const struct hwy_port *port;
 
-	HMAP_FOR_EACH(port, node, &detector->ports)
-	{
+	HMAP_FOR_EACH (port, node, &detector->ports) {
 		ofputil_port_map_put(&map, port->number, port->name);
 	}
 	/* This priority is the one that is not printed. */

@@ -334,7 +334,8 @@ bucket_liveness(struct walk *walk, const struct hwy_group *group,
 		return NOT_KNOWN;
 	}
 	if (bucket->watch_port != OFPP_ANY) {
-		const struct hwy_port *port = hwy_detector_port_find(walk->detector, bucket->watch_port);
+		const struct hwy_port *port =
+			hwy_detector_port_find(walk->detector, bucket->watch_port);
 
 		if (port && port->present && port->flags & HWY_PORT_LIVE) {
 			return ALIVE;
@@ -355,8 +356,7 @@ first_live(struct walk *walk, const struct hwy_group *group, unsigned int depth,
 {
 	const struct ofputil_bucket *bucket;
 
-	LIST_FOR_EACH(bucket, list_node, &group->desc.buckets)
-	{
+	LIST_FOR_EACH (bucket, list_node, &group->desc.buckets) {
 		enum liveness liveness = bucket_liveness(walk, group, bucket, depth);
 
 		if (liveness != DEAD) {
@@ -597,8 +597,8 @@ follow(struct walk *walk)
 	if (walk->out_port == port->number) {
 		return end(walk, HWY_TO_ITSELF);
 	}
-	return check_port(walk, hwy_detector_port_find(walk->detector, walk->out_port), walk->out_port,
-			  false);
+	return check_port(walk, hwy_detector_port_find(walk->detector, walk->out_port),
+			  walk->out_port, false);
 }
 
 void
