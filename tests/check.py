@@ -3,7 +3,7 @@
 """Runs every test and adds their results up.
 
 Parts: lint, unit (cmocka), stress and fuzz, the same under ASan/UBSan and TSan, model
-(spin), system (stock Open vSwitch and testpmd).  The last line is
+(spin), system (stock Open vSwitch and testpmd), bench (in its shortest form).  The last line is
 `N passed, N failed, N skipped`; the exit status is 1 if anything failed.
 """
 
@@ -104,6 +104,8 @@ PARTS = {
     "model": lambda tally, build: listing(tally, "model", ["tests/model/check.sh", build / "model"]),
     "system": lambda tally, build: listing(tally, "system", [
         sys.executable, "-m", "tests.system", "--build", build]),
+    "bench": lambda tally, build: listing(tally, "bench", [
+        sys.executable, "tests/bench_smoke.py", "--build", build]),
 }
 
 
