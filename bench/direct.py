@@ -1,179 +1,196 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The direct link against its peers: one sender, one receiver, two cores.
+"""One link: a process sends, another receives, each alone on its core."""
 
-All variants are measured in one run, interleaved, by the same tool: highway-traffic
-sends on one core and receives on the other, each in a process of its own.  Prints a
-table with median and spread, and writes direct.json.
+from lab import LabError, Process, Testpmd, wait_until
 
-  highway      a link opened by a transfer flow; a third process is the host end
-  memif-zc     DPDK's memif, zero-copy client
-  memif-copy   DPDK's memif
-"""
-
-import argparse
-import json
-import os
-import shutil
-import statistics
-import sys
-import tempfile
-import time
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from lab import HugePages, Lab, LabError, Testpmd, Traffic, wait_until  # noqa: E402
+from .rig import report, reset
 
 LINK_FLOW = ("flow create 0 transfer pattern eth type is 0x0800 / ipv4 fragment_offset spec 0 "
              "fragment_offset mask 0x3fff / end actions count / port_id id 1 / end")
+SINK_CPU, SOURCE_CPU = 0, 1
 
 
-class Bench:
-    """What the variants share: programs, cores, length of a run."""
+class Pair:
+    """Both programs run from start() to stop(); measure() may be called often."""
 
-    def __init__(self, lab, args, huge):
-        self.lab = lab
-        self.huge = huge
-        self.build = Path(args.build).resolve()
-        self.plugin = self.build / "pmd/librte_net_highway.so"
-        self.binary = self.build / "traffic/highway-traffic"
-        self.seconds = args.seconds
-        self.turn = 0
-        folder = huge.dir if huge else "/dev/shm"
-        self.region = Path(tempfile.mkdtemp(prefix="highway-bench-", dir=folder))
+    isolates = True
+    huge_only = False
 
-    def devargs(self, number, port, role="guest", **more):
-        words = {"domain": "bench", "port": port, "role": role, "dir": self.region, **more}
-        return f"net_highway{number}," + ",".join(f"{key}={value}" for key, value in words.items())
+    def __init__(self, rig):
+        self.rig = rig
+        self.sink = self.source = None
 
-    def traffic(self, name, mode, vdevs, cpu, **options):
-        self.turn += 1
-        quiet = {"interval": 0, "payload_check": "off", "timestamps": "off", **options}
-        return Traffic(self.lab, f"{name}-{self.turn}", mode, vdevs, plugin=self.plugin, huge=self.huge, cpus=(cpu,),
-                       memory_mb=256, binary=self.binary, **quiet)
+    def start(self, size):
+        self._make(size)
+        self.sink.start()
+        self._wait_listening()
+        self.source.start()
+        self.source.expect("ready", 20)
+        self.source.control("start")
+        self._open()
+        wait_until(lambda: report(self.sink)["received"] > 0, 20, f"{self.name}: packets", self.sink,
+                   [self.source, self.sink])
+        self.rig.hurry([self.source, self.sink])
 
-    def pair(self, name, sender, receiver, size, listening=None, ready=None):
-        """Mpps received, and cycles per packet of both sides, while one process sends
-        and another receives.  'listening': a file that the receiver makes first;
-        'ready': called with both running, returns when the path is what is measured."""
-        sink = self.traffic(f"{name}-sink", "sink", [receiver], 0)
-        source = self.traffic(f"{name}-gen", "gen", [sender], 1, size=size)
-        sink.start()
-        if listening:
-            wait_until(listening.exists, 20, f"{name} to listen", sink, [sink])
-        source.start()
-        source.expect("ready", 20)
-        source.control("start")
-        if ready:
-            ready([source, sink])
-        for process in (sink, source):
-            process.skip()
-            process.control("reset")
-        time.sleep(self.seconds)  # this is the measurement
-        reports = []
-        for process in (sink, source):
-            process.control("report")
-            reports.append(json.loads(process.expect(r"\{\"versions.*\}", 20).group(0)))
-        for process in (source, sink):
-            process.quit(30)
-        if reports[0]["rx_mpps"] == 0:
-            raise LabError(f"{name}: nothing was received")
-        return {"mpps": reports[0]["rx_mpps"], "rx_cycles": reports[0]["cycles_per_packet"]["rx"],
-                "tx_cycles": reports[1]["cycles_per_packet"]["tx"]}
+    def stop(self):
+        self.rig.hurry([p for p in (self.source, self.sink) if p], False)
+        for process in (self.source, self.sink):
+            if process and process.alive:
+                process.control("quit")
+                try:
+                    process.wait(20)
+                except TimeoutError:
+                    process.kill9()
+
+    def measure(self, seconds):
+        """{"mpps", "rx_cycles", "tx_cycles"} of one run."""
+        reset(self.sink, self.source)
+        self.rig.watch(seconds, [self.sink, self.source])
+        receiver, sender = report(self.sink), report(self.source)
+        if not receiver["rx_mpps"]:
+            raise LabError(f"{self.name}: nothing was received")
+        return {"mpps": receiver["received"] / receiver["duration_s"] / 1e6, "rx_cycles": receiver["cycles_per_packet"]["rx"],
+                "tx_cycles": sender["cycles_per_packet"]["tx"]}
+
+    def command_lines(self):
+        return {"sink": self.sink.argv, "source": self.source.argv}
+
+    def _both(self, sink, source, size, sink_options=None, source_options=None):
+        self.sink = self.rig.traffic(f"{self.name}-sink", "sink", sink, (SINK_CPU,), **(sink_options or {}))
+        self.source = self.rig.traffic(f"{self.name}-gen", "gen", source, (SOURCE_CPU,), hold=True, size=size,
+                                       **(source_options or {}))
+
+    def _wait_listening(self):
+        self.sink.expect("ready", 20)
+
+    def _open(self):
+        """Returns when packets take the path that is measured."""
 
 
-class Highway:
+class Highway(Pair):
+    """A link that a transfer flow opens; the host end is a third process, which stops
+    polling when the link is open."""
+
     name = "highway"
 
-    def __init__(self, bench):
-        self.bench = bench
-        self.host = Testpmd(bench.lab, "host", [bench.devargs(0, "a", "host", idle="yield"),
-                                                bench.devargs(1, "b", "host", idle="yield")],
-                            plugin=bench.plugin, huge=bench.huge, cpus=(0, 0), memory_mb=128, mbufs=4096,
-                            extra=["--no-lsc-interrupt"]).start()
+    def start(self, size):
+        self.domain = f"direct{self.rig.turn()}"
+        self.host = Testpmd(self.rig.lab, f"host-{self.rig.turn()}",
+                            [self.rig.devargs(n, self.domain, port, "host", idle="yield") for n, port in enumerate("ab")],
+                            plugin=self.rig.plugin, huge=self.rig.huge, cpus=(0, 0), memory_mb=64, mbufs=4096,
+                            extra=["--no-lsc-interrupt", "--max-pkt-len=1522"]).start()
         self.host.command(LINK_FLOW)
-
-    def run(self, size):
-        """The host end polls until the link has opened and is out of the way then."""
-        bench = self.bench
-        before = self.host.xstats(0)["rx_bypass_packets"]
         self.host.start_forwarding()
+        super().start(size)
 
-        def opened(processes):
-            wait_until(lambda: self.host.xstats(0)["rx_bypass_packets"] > before, 20, "the link to open", self.host,
-                       processes)
-            self.host.stop_forwarding()
-        return bench.pair("highway", bench.devargs(0, "a"), bench.devargs(0, "b"), size, ready=opened)
+    def _make(self, size):
+        self._both([self.rig.devargs(0, self.domain, "b")], [self.rig.devargs(0, self.domain, "a")], size)
+
+    def _open(self):
+        wait_until(lambda: self.host.xstats(0)["rx_bypass_packets"] > 0, 20, "the link to open", self.host,
+                   [self.source, self.sink])
+        self.host.stop_forwarding()
+
+    def stop(self):
+        super().stop()
+        self.host.stop()
+
+    def command_lines(self):
+        return {"host": self.host.argv, **super().command_lines()}
 
 
-class Memif:
-    def __init__(self, bench, zero_copy):
-        self.bench = bench
-        self.zero_copy = zero_copy
+class Memif(Pair):
+    def __init__(self, rig, zero_copy):
+        super().__init__(rig)
+        self.zero_copy = self.huge_only = zero_copy
         self.name = "memif-zc" if zero_copy else "memif-copy"
 
-    def run(self, size):
-        socket = self.bench.lab.rundir / f"{self.name}.sock"
-        common = f"socket={socket},socket-abstract=no,rsize=10,bsize=2048"
-        return self.bench.pair(self.name, f"net_memif0,role=client,{common}" + (",zero-copy=yes" if self.zero_copy else ""),
-                               f"net_memif0,role=server,{common}", size, socket)
+    def _make(self, size):
+        self.socket = self.rig.lab.rundir / f"{self.name}-{self.rig.turn()}.sock"
+        common = f"socket={self.socket},socket-abstract=no,rsize=10,bsize=2048"
+        more = ",zero-copy=yes" if self.zero_copy else ""
+        self._both([f"net_memif0,role=server,{common}"], [f"net_memif0,role=client,{common}{more}"], size)
+
+    def _wait_listening(self):
+        wait_until(self.socket.exists, 20, f"{self.name} to listen", self.sink, [self.sink])
 
 
-def variants(bench, names):
-    made = []
-    if "highway" in names:
-        made.append(Highway(bench))
-    for name, zero_copy in (("memif-zc", True), ("memif-copy", False)):
-        if name in names and (bench.huge or not zero_copy):
-            made.append(Memif(bench, zero_copy))
-    return made
+class Vhost(Pair):
+    """virtio_user sends (the guest's side), net_vhost receives (the host's)."""
+
+    name = "vhost"
+    huge_only = True
+
+    def _make(self, size):
+        self.socket = self.rig.lab.rundir / f"vhost-{self.rig.turn()}.sock"
+        self._both([f"net_vhost0,iface={self.socket},queues=1"],
+                   [f"net_virtio_user0,path={self.socket},queues=1,queue_size=1024{self.virtio}"], size)
+
+    virtio = ""
+
+    def _wait_listening(self):
+        wait_until(self.socket.exists, 20, f"{self.name} to listen", self.sink, [self.sink])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", default=ROOT / "build", help="build folder (default: build)")
-    parser.add_argument("--sizes", default="64", help="packet sizes, comma separated (default: 64)")
-    parser.add_argument("--runs", type=int, default=10, help="runs of each variant (default: 10)")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of a run (default: 1)")
-    parser.add_argument("--variants", default="highway,memif-zc,memif-copy")
-    parser.add_argument("--no-realtime", action="store_true", help="do not run at real-time priority (SCHED_RR)")
-    args = parser.parse_args()
-    if not args.no_realtime:  # whatever else runs here must not take the two cores away
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
-    out = Path(args.build) / "bench"
-    figures = {}
-    with Lab(out / "direct") as lab:
-        bench = Bench(lab, args, HugePages(lab, 1024))
-        try:
-            made = variants(bench, args.variants.split(","))
-            for size in (int(word) for word in args.sizes.split(",")):
-                for _ in range(args.runs):
-                    for variant in made:
-                        run = variant.run(size)
-                        figures.setdefault(size, {}).setdefault(variant.name, []).append(run["mpps"])
-                        print(f"{size:5} B  {variant.name:12} {run['mpps']:7.2f} Mpps   cycles per packet: "
-                              f"send {run['tx_cycles']:5.1f}, receive {run['rx_cycles']:5.1f}", flush=True)
-        finally:
-            shutil.rmtree(bench.region, ignore_errors=True)
-    report = {}
-    print(f"\n{'bytes':>5}  {'variant':12} {'median':>8} {'min':>8} {'max':>8}  Mpps, {args.runs} runs, huge pages: "
-          f"{'yes' if bench.huge else 'no'}")
-    for size, by_name in figures.items():
-        for name, values in by_name.items():
-            row = {"median": statistics.median(values), "min": min(values), "max": max(values), "runs": values}
-            report.setdefault(str(size), {})[name] = row
-            print(f"{size:5}  {name:12} {row['median']:8.2f} {row['min']:8.2f} {row['max']:8.2f}")
-        if "highway" in by_name and "memif-zc" in by_name:
-            ratio = statistics.median(by_name["highway"]) / statistics.median(by_name["memif-zc"])
-            report[str(size)]["highway_vs_memif_zc"] = ratio
-            print(f"{size:5}  highway / memif-zc = {ratio:.2f}")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "direct.json").write_text(json.dumps(report, indent=1) + "\n")
-    return 0
+class VhostOut(Vhost):
+    """The other way round: net_vhost sends, virtio_user receives."""
+
+    name = "vhost-out"
+
+    def start(self, size):
+        self._make(size)
+        self.source.start()
+        wait_until(self.socket.exists, 20, f"{self.name} to listen", self.source, [self.source])
+        self.sink.start()
+        self.source.expect("ready", 20)
+        self.source.control("start")
+        wait_until(lambda: report(self.sink)["received"] > 0, 20, f"{self.name}: packets", self.sink,
+                   [self.source, self.sink])
+        self.rig.hurry([self.source, self.sink])
+
+    def _make(self, size):
+        super()._make(size)
+        self._both([f"net_virtio_user0,path={self.socket},queues=1,queue_size=1024"],
+                   [f"net_vhost0,iface={self.socket},queues=1"], size)
 
 
-if __name__ == "__main__":
-    os.umask(0o077)
-    sys.exit(main())
+class NetRing(Pair):
+    """Rings of pointers between a primary and a secondary process: no isolation."""
+
+    name = "net-ring"
+    isolates = False
+    huge_only = True
+
+    def _make(self, size):
+        common = {"ring_pair": "pair", "prefix": f"ring{self.rig.turn()}"}
+        self._both([], [], size, common, {**common, "first_lcore": 1, "eal": ["--proc-type", "secondary"]})
+
+
+class RingFloor(Pair):
+    """Pointers through a bare rte_ring between two threads: the physical floor."""
+
+    name = "ring-floor"
+    isolates = False
+
+    def start(self, size):
+        self.process = None
+
+    def stop(self):
+        if self.process:
+            self.process.stop()
+
+    def measure(self, seconds):
+        self.process = Process(self.rig.lab, "ring-floor", [self.rig.build / "bench/ring-floor", seconds + 0.2]).start()
+        self.rig.watch(seconds, [self.process])
+        mpps = float(self.process.expect(r"[\d.]+", 10).group(0))
+        self.process.wait(10)
+        return {"mpps": mpps}
+
+    def command_lines(self):
+        return {"ring-floor": self.process.argv}
+
+
+def variants(rig):
+    """All that work here: some need huge pages."""
+    made = [Highway(rig), Memif(rig, True), Memif(rig, False), Vhost(rig), VhostOut(rig), NetRing(rig), RingFloor(rig)]
+    return [variant for variant in made if rig.huge or not variant.huge_only]

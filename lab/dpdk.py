@@ -14,19 +14,22 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 def eal_args(plugin=None, prefix="hwy", huge=None, lcores="0@0", main="0", vdevs=(), memory_mb=256,
-             telemetry=False, extra=()):
+             telemetry=False, extra=(), shared=False):
     """EAL arguments with or without huge pages.
 
     'plugin': driver to load with -d (one path or several); 'huge': a HugePages,
     or None; 'lcores': as for --lcores; 'main': the main lcore's number; 'vdevs':
-    devices, each as for --vdev.
+    devices, each as for --vdev; 'shared': memory that secondary processes with the
+    same prefix can map (needs huge pages).
 
     With huge pages the memory is made of files without a name, one per segment
     list (memif zero-copy and virtio-user want that).  Without them EAL takes
     neither --in-memory nor a --huge-dir.
     """
     args = ["--no-pci", "--file-prefix", prefix, "--lcores", lcores, "--main-lcore", str(main)]
-    if huge:
+    if huge and shared:
+        args += ["--huge-dir", str(huge.dir), "-m", str(memory_mb)]
+    elif huge:
         args += ["--in-memory", "--single-file-segments", "--huge-dir", str(huge.dir), "-m", str(memory_mb)]
     else:
         args += ["--no-huge", "-m", str(memory_mb)]
@@ -52,9 +55,9 @@ def find_program(variable, *candidates):
     raise LabError(f"none of {', '.join(map(str, candidates))} is there: install or build it, or name it in {variable}")
 
 
-def spread(cpus):
-    """--lcores for 'cpus', one lcore each: (0, 0) gives "0@0,1@0"."""
-    return ",".join(f"{lcore}@{cpu}" for lcore, cpu in enumerate(cpus))
+def spread(cpus, first=0):
+    """--lcores for 'cpus', one lcore each, numbered from 'first': (0, 0) gives "0@0,1@0"."""
+    return ",".join(f"{lcore}@{cpu}" for lcore, cpu in enumerate(cpus, first))
 
 
 def _runtime(lab):
@@ -160,16 +163,23 @@ class Traffic(Process):
 
     'mode': gen, sink, gensink, reflect or forward; further options by name, '_'
     for '-': size=64, rate=1e6, flows=4, count=..., duration=...; True gives the
-    bare option, None leaves it out.  It listens to control().
+    bare option, None leaves it out.  It listens to control().  'prefix': the file
+    prefix of a primary and its secondary processes, which share their memory;
+    'first_lcore': must differ between them; 'stats': whether it writes the statistics
+    file that live() reads (its workers may wait for the disk then).
     """
 
     def __init__(self, lab, name, mode, vdevs=(), *, plugin=None, huge=None, cpus=(0, 1), memory_mb=256,
-                 eal=(), netns=None, env=None, telemetry=False, args=(), binary=None, control=True, **options):
+                 eal=(), netns=None, env=None, telemetry=False, args=(), binary=None, control=True, prefix=None,
+                 first_lcore=0, stats=True, **options):
         self.json = lab.folder / f"{name}.json"
         self.stats_file = lab.folder / f"{name}.stats"
         argv = [binary or find_program("HIGHWAY_TRAFFIC", _ROOT / "build/traffic/highway-traffic")]
-        argv += eal_args(plugin, f"{name}-{os.getpid()}", huge, spread(cpus), 0, vdevs, memory_mb, telemetry, eal)
-        argv += ["--", "--mode", mode, "--json", self.json, "--stats-file", self.stats_file]
+        argv += eal_args(plugin, prefix or f"{name}-{os.getpid()}", huge, spread(cpus, first_lcore), first_lcore, vdevs,
+                         memory_mb, telemetry, eal, prefix is not None)
+        argv += ["--", "--mode", mode, "--json", self.json]
+        if stats:
+            argv += ["--stats-file", self.stats_file]
         if control:
             argv.append("--stdin-control")
         for option, value in options.items():

@@ -4,7 +4,7 @@
 
 Parts: lint, unit (cmocka), stress and fuzz, the same under ASan/UBSan and TSan, model
 (spin), detector (random pipelines, compared with stock Open vSwitch), system (stock Open
-vSwitch and testpmd).  The last line is
+vSwitch and testpmd); and, only when it is named, bench in its shortest form.  The last line is
 `N passed, N failed, N skipped`; the exit status is 1 if anything failed.
 """
 
@@ -110,20 +110,22 @@ PARTS = {
         "tests/detector/differential.py", "--build", build]),
     "system": lambda tally, build: listing(tally, "system", [
         sys.executable, "-m", "tests.system", "--build", build]),
+    "bench": lambda tally, build: listing(tally, "bench", [
+        sys.executable, "tests/bench_smoke.py", "--build", build]),
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build")
-    parser.add_argument("parts", nargs="*", default=[], help=f"some of: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("parts", nargs="*", default=[], help=f"some of: {', '.join(PARTS)} (default: all but bench)")
     args = parser.parse_args()
     for part in args.parts:
         if part not in PARTS:
             parser.error(f"{part} is no part: use some of {', '.join(PARTS)}")
     build = args.build.resolve()
     tally = Tally()
-    for part in args.parts or PARTS:
+    for part in args.parts or [name for name in PARTS if name != "bench"]:
         started = time.monotonic()
         PARTS[part](tally, build)
         print(f"----  {part}: {time.monotonic() - started:.0f} s", flush=True)

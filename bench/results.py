@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Runs on disk (so that a bench that was interrupted goes on), and what they sum up to.
+
+A run is one line of runs.jsonl: {"figure", "variant", "round", further keys that name
+the point, "values": {...}, "disturbed": reason or null}.
+"""
+
+import json
+import statistics
+from pathlib import Path
+
+NAMES = ("variant", "chain", "size", "direction")
+
+
+class Runs:
+    """All runs so far; 'settings' must be those of the runs that are there already."""
+
+    def __init__(self, folder, settings):
+        self.path = Path(folder) / "runs.jsonl"
+        self.lines = []
+        self.resumed = False
+        self._about = Path(folder) / "about.json"
+        about = json.loads(self._about.read_text()) if self._about.exists() else {}
+        self.machine, self.commands = about.get("machine", {}), about.get("commands", {})
+        self.scheduling = about.get("scheduling", "?")
+        head = json.loads(json.dumps({"settings": settings}))
+        if self.path.exists():
+            lines = [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
+            if lines and lines[0] == head:
+                self.lines = lines[1:]
+                self.resumed = bool(self.lines)
+                return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(head) + "\n")
+
+    def add(self, figure, point, values, disturbed=None):
+        line = {"figure": figure, **point, "values": values, "disturbed": disturbed}
+        self.lines.append(line)
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+        self._about.write_text(json.dumps({"machine": self.machine, "commands": self.commands,
+                                           "scheduling": self.scheduling}))
+
+    def describe(self, machine):
+        self.machine = machine
+
+    def done(self, figure, point):
+        """Is there a run of the figure with all these keys?"""
+        return any(line["figure"] == figure and all(line.get(key) == value for key, value in point.items())
+                   for line in self.lines)
+
+    def of(self, figure):
+        return [line for line in self.lines if line["figure"] == figure]
+
+
+def median(values):
+    return statistics.median(values) if values else None
+
+
+def summed(runs, *keys):
+    """Rows, one for each point: its names and, for each key of the values, median, min,
+    max; "runs": how many; "disturbed": how many of them stayed so after all tries."""
+    points = {}
+    for run in runs:
+        name = tuple(sorted((key, value) for key, value in run.items()
+                            if key not in ("figure", "values", "disturbed", "round", "again")))
+        points.setdefault(name, []).append(run)
+    rows = []
+    for name, members in points.items():
+        row = dict(name) | {"runs": len(members), "disturbed": sum(bool(m["disturbed"]) for m in members)}
+        for key in keys or sorted({k for m in members for k in m["values"]}):
+            values = [m["values"][key] for m in members if m["values"].get(key) is not None]
+            if values and not isinstance(values[0], str):
+                row[key] = {"median": median(values), "min": min(values), "max": max(values)}
+        rows.append(row)
+    return rows
+
+
+def find(rows, key, **names):
+    """Median of 'key' in the row with these names, or None."""
+    for row in rows:
+        if key in row and all(row.get(name) == value for name, value in names.items()):
+            return row[key]["median"]
+    return None
+
+
+def _over(left, right):
+    return left / right if left is not None and right else None
+
+
+def _row(row, main):
+    """A row in the agreed form: the main value flat, min and max beside it."""
+    out = {name: row.get(name) for name in NAMES}
+    out |= {key: value for key, value in row.items() if not isinstance(value, dict) and key not in out}
+    if main == "latency":
+        out["latency_us"] = {p: row[p]["median"] for p in ("p50", "p99")}
+        out["min"], out["max"] = ({p: row[p][side] for p in ("p50", "p99")} for side in ("min", "max"))
+    elif main == "setup_ms":
+        out["setup_ms"] = row["setup_ms"]
+        out["min"], out["max"] = row["min"], row["max"]
+    else:
+        out[main] = row[main]["median"]
+        out["min"], out["max"] = row[main]["min"], row[main]["max"]
+    out |= {key: value for key, value in row.items() if isinstance(value, dict) and key not in (main, "setup_ms", "p50", "p99")}
+    return out
+
+
+def percentile(values, percent):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * percent / 100))] if values else None
+
+
+def setup_rows(runs):
+    """Set-up times: percentiles over the repetitions."""
+    groups = {}
+    for run in runs:
+        key = run["variant"], run["cores"], run["kind"]
+        groups.setdefault(key, []).append(run["values"])
+    rows = []
+    for (variant, cores, kind), values in groups.items():
+        total = [v["total"] for v in values]
+        row = {"variant": variant, "chain": 2, "size": 64, "direction": "one", "cores": cores, "kind": kind,
+               "runs": len(total), "setup_ms": {"p50": percentile(total, 50), "p99": percentile(total, 99)},
+               "min": min(total), "max": max(total), "disturbed": 0}
+        row["parts_ms"] = {part: {"p50": percentile([v[part] for v in values if part in v], 50),
+                                  "p99": percentile([v[part] for v in values if part in v], 99)}
+                           for part in values[0] if part != "total"}
+        rows.append(row)
+    return rows
+
+
+def collect(runs, about):
+    """results.json as a dict."""
+    direct = summed(runs.of("direct"))
+    chain = summed(runs.of("chain"))
+    latency = summed(runs.of("latency"))
+    cores = summed(runs.of("cores"))
+    setup = setup_rows(runs.of("setup"))
+    figures = {
+        "direct": [_row(r, "mpps") for r in direct],
+        "throughput": [_row(r, "mpps") for r in chain],
+        "ndr": [_row(r, "mpps") for r in summed(runs.of("ndr"))],
+        "latency": [_row(r, "latency") for r in latency],
+        "cores": [_row(r, "busy") for r in cores],
+        "setup": [_row(r, "setup_ms") for r in setup],
+        "steps": [_row(r, "cycles") for r in summed(runs.of("steps"))],
+        "growth": [_row(r, "cycles") for r in summed(runs.of("growth"))],
+    }
+    return {"about": about, "figures": {name: rows for name, rows in figures.items() if rows},
+            "ratios": ratios(direct, chain, latency, cores, setup)}
+
+
+def ratios(direct, chain, latency, cores, setup):
+    """The figures that decide; None where the runs for one are missing."""
+    def link(variant, size):
+        return find(direct, "mpps", variant=variant, size=size)
+
+    def long_chain(variant):
+        return find(chain, "mpps", variant=variant, chain=8, size=64, scenario="inside")
+
+    def delay(key, variant):
+        return find(latency, key, variant=variant, chain=8, scenario="inside")
+
+    def set_up(cores_):
+        return next((r["setup_ms"]["p50"] for r in setup if r["cores"] == cores_ and r["kind"] == "set-up"), None)
+
+    peers = [link(name, 1518) for name in ("memif-zc", "memif-copy", "vhost", "vhost-out")]
+    best = max((value for value in peers if value), default=None)
+    return {
+        "direct64_vs_memif_zc": _over(link("highway", 64), link("memif-zc", 64)),
+        "direct64_vs_net_ring": _over(link("highway", 64), link("net-ring", 64)),
+        "direct1518_vs_best_isolating": _over(link("highway", 1518), best),
+        "chain8_vs_vhost": _over(long_chain("highway"), long_chain("ovs-vhost")),
+        "chain8_vs_normal": _over(long_chain("highway"), long_chain("highway-normal")),
+        "latency8_p50_vs_vhost": _over(delay("p50", "highway"), delay("p50", "ovs-vhost")),
+        "latency8_p99_vs_vhost": _over(delay("p99", "highway"), delay("p99", "ovs-vhost")),
+        "switch_busy_open": find(cores, "busy", variant="highway", chain=8, load="saturation"),
+        "setup_ms_p50_saturated": set_up("saturated"),
+        "setup_ms_p50_free_core": set_up("free core"),
+    }
