@@ -69,7 +69,8 @@ class Bench:
             if not path.exists():
                 raise LabError(f"{path} is not there: build it with `ninja -C {self.build}`, or name another --build")
         self.dir = Path(tempfile.mkdtemp(prefix="highway-system-", dir="/dev/shm"))
-        self.huge = HugePages(lab, 320)
+        # Three switches of 256 MiB at a time (main, two PMD threads, a test's own), and some.
+        self.huge = HugePages(lab, 512)
         self.numbers = iter(range(1, 100000))
         self._ovs = {}
         self.system_before = system_state()
