@@ -13,9 +13,10 @@ NAMES = ("variant", "chain", "size", "direction")
 
 
 class Runs:
-    """All runs so far; 'settings' must be those of the runs that are there already."""
+    """All runs so far.  Those that were made with other 'settings' are put aside (as
+    runs.old.jsonl), unless they are only to be read."""
 
-    def __init__(self, folder, settings):
+    def __init__(self, folder, settings, only_read=False):
         self.path = Path(folder) / "runs.jsonl"
         self.lines = []
         self.resumed = False
@@ -26,10 +27,11 @@ class Runs:
         head = json.loads(json.dumps({"settings": settings}))
         if self.path.exists():
             lines = [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
-            if lines and lines[0] == head:
+            if lines and (lines[0] == head or only_read):
                 self.lines = lines[1:]
                 self.resumed = bool(self.lines)
                 return
+            self.path.replace(self.path.with_suffix(".old.jsonl"))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(head) + "\n")
 
