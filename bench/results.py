@@ -177,7 +177,7 @@ def ratios(direct, chain, latency, cores, setup):
         "chain8_vs_normal": _over(long_chain("highway"), long_chain("highway-normal")),
         "latency8_p50_vs_vhost": _over(delay("p50", "highway"), delay("p50", "ovs-vhost")),
         "latency8_p99_vs_vhost": _over(delay("p99", "highway"), delay("p99", "ovs-vhost")),
-        "switch_busy_open": find(cores, "busy", variant="highway", chain=8, load="saturation"),
+        "switch_busy_open": find(cores, "busy", variant="highway", chain=8, load="saturation", scenario="inside", size=64),
         "setup_ms_p50_saturated": set_up("saturated"),
         "setup_ms_p50_free_core": set_up("free core"),
     }
