@@ -3,7 +3,7 @@
 """The benchmark: Highway beside its peers, on two cores.
 
 Writes build/bench/results.json, plots, and report.md.  BENCH=quick in the environment
-takes about 3 minutes instead of 20, BENCH=smoke only tries everything once.  One that was
+measures less (about 4 minutes on a quiet machine), BENCH=smoke only tries everything once.  One that was
 interrupted goes on where it was; --fresh begins anew.
 """
 
@@ -56,7 +56,7 @@ def main():
         out = folder  # It says nothing: what was measured stays where it is.
     if args.fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    runs = results.Runs(folder, plan.settings())
+    runs = results.Runs(folder, plan.settings(), args.report)
     complete, troubles = True, []
     if not args.report:
         complete, troubles = measure(args, plan, runs, folder, only)

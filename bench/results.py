@@ -13,9 +13,10 @@ NAMES = ("variant", "chain", "size", "direction")
 
 
 class Runs:
-    """All runs so far; 'settings' must be those of the runs that are there already."""
+    """All runs so far.  Those that were made with other 'settings' are put aside (as
+    runs.old.jsonl), unless they are only to be read."""
 
-    def __init__(self, folder, settings):
+    def __init__(self, folder, settings, only_read=False):
         self.path = Path(folder) / "runs.jsonl"
         self.lines = []
         self.resumed = False
@@ -26,10 +27,11 @@ class Runs:
         head = json.loads(json.dumps({"settings": settings}))
         if self.path.exists():
             lines = [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
-            if lines and lines[0] == head:
+            if lines and (lines[0] == head or only_read):
                 self.lines = lines[1:]
                 self.resumed = bool(self.lines)
                 return
+            self.path.replace(self.path.with_suffix(".old.jsonl"))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(head) + "\n")
 
@@ -175,7 +177,7 @@ def ratios(direct, chain, latency, cores, setup):
         "chain8_vs_normal": _over(long_chain("highway"), long_chain("highway-normal")),
         "latency8_p50_vs_vhost": _over(delay("p50", "highway"), delay("p50", "ovs-vhost")),
         "latency8_p99_vs_vhost": _over(delay("p99", "highway"), delay("p99", "ovs-vhost")),
-        "switch_busy_open": find(cores, "busy", variant="highway", chain=8, load="saturation"),
+        "switch_busy_open": find(cores, "busy", variant="highway", chain=8, load="saturation", scenario="inside", size=64),
         "setup_ms_p50_saturated": set_up("saturated"),
         "setup_ms_p50_free_core": set_up("free core"),
     }

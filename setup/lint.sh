@@ -17,7 +17,7 @@ result() { # NAME STATUS LOG
     fi
 }
 
-sources=$(git ls-files '*.c' '*.h' 2>/dev/null || find include shm pmd cli traffic tests -name '*.[ch]')
+sources=$(git ls-files '*.c' '*.h' 2>/dev/null || find include shm pmd cli traffic bench tests -name '*.[ch]')
 
 # shellcheck disable=SC2086 # one word per file
 clang-format --dry-run -Werror $sources >build/lint/format.log 2>&1
