@@ -195,7 +195,7 @@ class Pipeline:
                    "learn(table=3,priority=5,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[])", "ct_clear",
                    "normal", "sample(probability=65535,collector_set_id=1)"]
         if asked.get("dl_type") in ("0x0800", "0x86dd"):
-            choices += ["dec_ttl", "ct(table=3)", "ct(commit)"]
+            choices += ["dec_ttl", "ct(table=20)", "ct(commit)"]
         return random.choice(choices)
 
     def _group(self, number):
