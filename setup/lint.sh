@@ -29,9 +29,12 @@ cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,po
     -j 2 -Iinclude -Ishm $(echo $sources | tr ' ' '\n' | grep -E '^(shm|cli|include)/') >build/lint/cppcheck.log 2>&1
 result 'cppcheck: nothing found in shm and cli' $? build/lint/cppcheck.log
 
+openvswitch=
+[ ! -e build/openvswitch/.version ] || openvswitch=$PWD/build/openvswitch
 {
     [ -e build/lint/werror/build.ninja ] ||
-        meson setup build/lint/werror -Dwerror=true -Ddriver_headers="$PWD/build/dpdk-driver-headers"
+        meson setup build/lint/werror -Dwerror=true -Ddriver_headers="$PWD/build/dpdk-driver-headers" \
+            ${openvswitch:+"-Dopenvswitch=$openvswitch"}
 } >build/lint/werror.log 2>&1 && ninja -C build/lint/werror >>build/lint/werror.log 2>&1
 result 'compiler: no warnings' $? build/lint/werror.log
 
