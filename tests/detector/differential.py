@@ -235,7 +235,13 @@ def main():
         switch = DummySwitch(lab)
         detector = Detector(program, switch)
         for _ in range(args.pipelines):
-            compare(switch, detector, Pipeline(chance), args.packets, count)
+            pipeline = Pipeline(chance)
+            try:
+                compare(switch, detector, pipeline, args.packets, count)
+            except (LabError, OSError) as error:
+                print("\n  ".join(["the pipeline that it happened on:", *pipeline.lines]))
+                print(f"FAIL  differential: {error}")
+                return 1
             if count.pipelines % 1000 == 0:
                 print(f"after {time.monotonic() - started:.0f} s: {count.line()}", flush=True)
             if len(count.false) >= 5:
