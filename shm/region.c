@@ -435,6 +435,16 @@ hwy_region_check(const struct hwy_region *r, const struct hwy_region_config *con
 	return 0;
 }
 
+/* Somebody may have removed the file by hand, and another made one of that name. */
+static bool
+still_at_its_path(const struct hwy_region *r)
+{
+	struct stat ours, there;
+
+	return fstat(r->fd, &ours) == 0 && stat(r->path, &there) == 0 &&
+	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
 int
 hwy_region_open(const struct hwy_region_config *config, struct hwy_region **out, char *err)
 {
@@ -488,8 +498,9 @@ hwy_region_open(const struct hwy_region_config *config, struct hwy_region **out,
 		if (rc == 0) {
 			r->is_new = made;
 			rc = hwy_client_attach(r, err);
-			/* Unlinked by its last user just before we got our slot? */
-			if (rc == 0 && (fstat(r->fd, &st) < 0 || st.st_nlink == 0)) {
+			/* Unlinked by its last user just before we got our slot?  Not a question
+			 * of st_nlink: the name under which it was made may be there still. */
+			if (rc == 0 && !still_at_its_path(r)) {
 				hwy_client_detach(r);
 				rc = -ESTALE;
 			}
@@ -527,16 +538,6 @@ hwy_region_inspect(const char *path, struct hwy_region **out, char *err)
 	}
 	*out = r;
 	return 0;
-}
-
-/* Somebody may have removed the file by hand, and another made one of that name. */
-static bool
-still_at_its_path(const struct hwy_region *r)
-{
-	struct stat ours, there;
-
-	return fstat(r->fd, &ours) == 0 && stat(r->path, &there) == 0 &&
-	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
 void
