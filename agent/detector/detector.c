@@ -64,7 +64,7 @@ find_rule(const struct hwy_detector *detector, unsigned int table_id, int priori
 }
 
 static void
-mark_stale(struct hwy_detector *detector, struct hwy_port *port)
+mark_stale(struct hwy_detector *detector, struct hwy_detector_port *port)
 {
 	port->stale = true;
 	if (!port->pending) {
@@ -201,7 +201,7 @@ hwy_group_find(const struct hwy_detector *detector, uint32_t group_id)
 static void
 touch_group(struct hwy_detector *detector, uint32_t group_id)
 {
-	struct hwy_port *port;
+	struct hwy_detector_port *port;
 
 	HMAP_FOR_EACH (port, node, &detector->ports) {
 		for (size_t i = 0; i < port->n_groups; i++) {
@@ -259,10 +259,10 @@ hwy_detector_group_delete(struct hwy_detector *detector, uint32_t group_id)
 
 /* --- ports ------------------------------------------------------------------------------ */
 
-struct hwy_port *
+struct hwy_detector_port *
 hwy_detector_port_find(const struct hwy_detector *detector, ofp_port_t number)
 {
-	struct hwy_port *port;
+	struct hwy_detector_port *port;
 
 	HMAP_FOR_EACH_WITH_HASH (port, node, hash_int(ofp_to_u16(number), 0), &detector->ports) {
 		if (port->number == number) {
@@ -276,7 +276,7 @@ hwy_detector_port_find(const struct hwy_detector *detector, ofp_port_t number)
 static void
 touch_all(struct hwy_detector *detector)
 {
-	struct hwy_port *port;
+	struct hwy_detector_port *port;
 
 	HMAP_FOR_EACH (port, node, &detector->ports) {
 		mark_stale(detector, port);
@@ -297,7 +297,7 @@ void
 hwy_detector_port_set(struct hwy_detector *detector, ofp_port_t number, const char *name,
 		      unsigned int flags)
 {
-	struct hwy_port *port = hwy_detector_port_find(detector, number);
+	struct hwy_detector_port *port = hwy_detector_port_find(detector, number);
 
 	if (port && port->present && port->flags == flags && !strcmp(port->name, name)) {
 		return;
@@ -320,7 +320,7 @@ hwy_detector_port_set(struct hwy_detector *detector, ofp_port_t number, const ch
 void
 hwy_detector_port_delete(struct hwy_detector *detector, ofp_port_t number)
 {
-	struct hwy_port *port = hwy_detector_port_find(detector, number);
+	struct hwy_detector_port *port = hwy_detector_port_find(detector, number);
 
 	if (port && port->present) {
 		port->present = false;
@@ -329,7 +329,7 @@ hwy_detector_port_delete(struct hwy_detector *detector, ofp_port_t number)
 }
 
 static void
-destroy_port(struct hwy_detector *detector, struct hwy_port *port)
+destroy_port(struct hwy_detector *detector, struct hwy_detector_port *port)
 {
 	hwy_walk_forget(port);
 	if (port->pending) {
@@ -408,7 +408,7 @@ same_verdict(const struct hwy_verdict *a, const struct hwy_verdict *b)
 const struct hwy_verdict *
 hwy_detector_verdict(struct hwy_detector *detector, ofp_port_t in_port)
 {
-	struct hwy_port *port = hwy_detector_port_find(detector, in_port);
+	struct hwy_detector_port *port = hwy_detector_port_find(detector, in_port);
 
 	if (!port) {
 		no_port(&detector->unknown, in_port);
@@ -432,7 +432,7 @@ hwy_detector_run(struct hwy_detector *detector, hwy_detector_changed *changed, v
 	struct ovs_list others = OVS_LIST_INITIALIZER(&others);
 	struct ovs_list losers = OVS_LIST_INITIALIZER(&losers);
 	struct ovs_list *lists[] = {&losers, &others};
-	struct hwy_port *port;
+	struct hwy_detector_port *port;
 
 	/* What is withdrawn comes first, for it is what is urgent. */
 	LIST_FOR_EACH_POP(port, pending_node, &detector->pending)
@@ -482,7 +482,7 @@ hwy_detector_create(void)
 void
 hwy_detector_destroy(struct hwy_detector *detector)
 {
-	struct hwy_port *port;
+	struct hwy_detector_port *port;
 
 	if (!detector) {
 		return;

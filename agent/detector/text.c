@@ -13,7 +13,7 @@
 const char *
 hwy_detector_port_name(const struct hwy_detector *detector, ofp_port_t number, char text[16])
 {
-	const struct hwy_port *port = hwy_detector_port_find(detector, number);
+	const struct hwy_detector_port *port = hwy_detector_port_find(detector, number);
 
 	if (port) {
 		return port->name;
@@ -30,7 +30,7 @@ hwy_rule_format_match(const struct hwy_detector *detector, const struct hwy_rule
 		      struct ds *out)
 {
 	struct ofputil_port_map map = OFPUTIL_PORT_MAP_INITIALIZER(&map);
-	const struct hwy_port *port;
+	const struct hwy_detector_port *port;
 
 	HMAP_FOR_EACH (port, node, &detector->ports) {
 		ofputil_port_map_put(&map, port->number, port->name);

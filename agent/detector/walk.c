@@ -25,7 +25,7 @@
 
 struct walk {
 	struct hwy_detector *detector;
-	struct hwy_port *port;
+	struct hwy_detector_port *port;
 	struct hwy_verdict *verdict;
 	struct hwy_known known;
 
@@ -303,7 +303,7 @@ enum liveness { DEAD, ALIVE, NOT_KNOWN };
 static struct hwy_group *
 use_group(struct walk *walk, uint32_t group_id)
 {
-	struct hwy_port *port = walk->port;
+	struct hwy_detector_port *port = walk->port;
 
 	if (port->n_groups == port->allocated_groups) {
 		port->groups =
@@ -334,7 +334,7 @@ bucket_liveness(struct walk *walk, const struct hwy_group *group,
 		return NOT_KNOWN;
 	}
 	if (bucket->watch_port != OFPP_ANY) {
-		const struct hwy_port *port =
+		const struct hwy_detector_port *port =
 			hwy_detector_port_find(walk->detector, bucket->watch_port);
 
 		if (port && port->present && port->flags & HWY_PORT_LIVE) {
@@ -549,7 +549,8 @@ execute_action_set(struct walk *walk)
 /* --- the walk --------------------------------------------------------------------------- */
 
 static int
-check_port(struct walk *walk, const struct hwy_port *port, ofp_port_t number, bool receives)
+check_port(struct walk *walk, const struct hwy_detector_port *port, ofp_port_t number,
+	   bool receives)
 {
 	unsigned int config = receives ? HWY_PORT_NO_RECV : HWY_PORT_NO_FWD;
 
@@ -572,7 +573,7 @@ check_port(struct walk *walk, const struct hwy_port *port, ofp_port_t number, bo
 static int
 follow(struct walk *walk)
 {
-	const struct hwy_port *port = walk->port;
+	const struct hwy_detector_port *port = walk->port;
 	int error = check_port(walk, port, port->number, true);
 
 	if (error) {
@@ -602,7 +603,7 @@ follow(struct walk *walk)
 }
 
 void
-hwy_walk_forget(struct hwy_port *port)
+hwy_walk_forget(struct hwy_detector_port *port)
 {
 	struct hwy_visit *visit;
 
@@ -615,7 +616,7 @@ hwy_walk_forget(struct hwy_port *port)
 }
 
 void
-hwy_walk(struct hwy_detector *detector, struct hwy_port *port)
+hwy_walk(struct hwy_detector *detector, struct hwy_detector_port *port)
 {
 	struct walk walk = {.detector = detector,
 			    .port = port,

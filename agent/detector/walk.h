@@ -14,14 +14,14 @@ struct hwy_visit {
 	struct hmap_node node;     /* In the table's 'visits', by 'in_port'. */
 	struct ovs_list port_node; /* In the port's 'visits'. */
 	struct hwy_table *table;
-	struct hwy_port *port;
+	struct hwy_detector_port *port;
 	ofp_port_t in_port; /* Of the look-up: a resubmit may name another one. */
 	int priority;       /* Of the rule found; a lower one changes nothing.  -1: none. */
 	uint64_t value[HWY_KNOWN_UNITS];
 	uint64_t mask[HWY_KNOWN_UNITS];
 };
 
-struct hwy_port {
+struct hwy_detector_port {
 	struct hmap_node node; /* In the detector's 'ports'. */
 	ofp_port_t number;
 	char *name;
@@ -53,7 +53,8 @@ struct hwy_detector {
 	struct hwy_verdict unknown; /* Of a port that does not exist. */
 };
 
-struct hwy_port *hwy_detector_port_find(const struct hwy_detector *detector, ofp_port_t port);
+struct hwy_detector_port *hwy_detector_port_find(const struct hwy_detector *detector,
+						 ofp_port_t port);
 struct hwy_group *hwy_group_find(const struct hwy_detector *detector, uint32_t group_id);
 
 void hwy_rule_unref(struct hwy_rule *rule);
@@ -62,9 +63,9 @@ void hwy_rule_unref(struct hwy_rule *rule);
 void hwy_verdict_uninit(struct hwy_verdict *verdict);
 
 /* Finds 'port->verdict', and what it rests on, anew. */
-void hwy_walk(struct hwy_detector *detector, struct hwy_port *port);
+void hwy_walk(struct hwy_detector *detector, struct hwy_detector_port *port);
 
 /* Forgets what the verdict rests on. */
-void hwy_walk_forget(struct hwy_port *port);
+void hwy_walk_forget(struct hwy_detector_port *port);
 
 #endif
