@@ -288,7 +288,9 @@ flow_create(struct rte_eth_dev *eth, const struct rte_flow_attr *attr,
 	LIST_INSERT_HEAD(&dev->flows, flow, next);
 	pthread_mutex_unlock(&dev->flow_mutex);
 	HWY_LOG(DEBUG, "port %s: flow of class 0x%" PRIx64 " %s", dev->name, p.key,
-		flow->heir ? "answers for a withdrawn route" : "is a route");
+		flow->heir                           ? "answers for a withdrawn route"
+		: p.exact && p.key != HWY_CLASS_NONE ? "is a route"
+						     : "may answer for a proof");
 	return flow;
 }
 

@@ -119,15 +119,6 @@ hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 	return (int)(out->prod - first);
 }
 
-static inline void
-plain_mbuf(const struct hwy_rx_queue *q, struct rte_mbuf *m)
-{
-	hwy_mbuf_rearm(m, q->rearm);
-	m->ol_flags = 0;
-	m->packet_type = 0;
-	m->vlan_tci = 0;
-}
-
 /* Drops the entries of one packet.  Returns how many they were. */
 static uint32_t
 drop_packet(struct hwy_rx_queue *q, struct hwy_consumer *in, uint32_t entries, uint64_t *why)
@@ -187,7 +178,7 @@ hwy_get_large(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t desc, ui
 
 		if (length > q->room)
 			return drop_packet(q, in, entries, &q->counters->too_big);
-		plain_mbuf(q, head);
+		hwy_mbuf_fill(head, q->rearm, 0);
 		to = rte_pktmbuf_mtod(head, uint8_t *);
 		for (uint32_t i = 0; i < entries; i++) {
 			memcpy(to,
@@ -212,7 +203,7 @@ hwy_get_large(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t desc, ui
 		for (uint32_t i = 0; i < entries; i++) {
 			struct rte_mbuf *seg = i == 0 ? head : rest[i - 1];
 
-			plain_mbuf(q, seg);
+			hwy_mbuf_fill(seg, q->rearm, 0);
 			if (i > 0)
 				last->next = seg;
 			rte_prefetch0(hwy_region_chunk(region, HWY_DESC_CHUNK(copies[i])) +

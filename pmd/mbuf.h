@@ -52,11 +52,18 @@ hwy_free_raw(struct hwy_free_list *list, struct rte_mbuf *m)
 	list->mbufs[list->n++] = m;
 }
 
+/* Is 'm' a buffer of its pool and nothing more: one reference, no chain, no attachment? */
+static inline bool
+hwy_mbuf_plain(const struct rte_mbuf *m)
+{
+	return RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1 && m->nb_segs == 1 &&
+	       m->next == NULL;
+}
+
 static inline void
 hwy_free(struct hwy_free_list *list, struct rte_mbuf *m)
 {
-	if (likely(RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1 && m->nb_segs == 1 &&
-		   m->next == NULL))
+	if (likely(hwy_mbuf_plain(m)))
 		hwy_free_raw(list, m);
 	else
 		rte_pktmbuf_free(m);
@@ -68,23 +75,6 @@ hwy_free_run(struct rte_mempool *pool, struct rte_mbuf **pkts, uint16_t from, ui
 {
 	if (to > from)
 		rte_mempool_put_bulk(pool, (void **)&pkts[from], (unsigned int)(to - from));
-}
-
-/* data_off, refcnt, nb_segs and port in one load. */
-static inline uint64_t
-hwy_mbuf_rearm_of(const struct rte_mbuf *m)
-{
-	uint64_t rearm;
-
-	memcpy(&rearm, (const char *)m + offsetof(struct rte_mbuf, rearm_data), sizeof(rearm));
-	return rearm;
-}
-
-/* Sets data_off, refcnt, nb_segs and port in one store. */
-static inline void
-hwy_mbuf_rearm(struct rte_mbuf *m, uint64_t rearm)
-{
-	*(uint64_t *)((uintptr_t)m + offsetof(struct rte_mbuf, rearm_data)) = rearm;
 }
 
 /*
@@ -247,18 +237,6 @@ int hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_m
 uint32_t hwy_get_large(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t desc,
 		       uint32_t avail, struct rte_mbuf *head, bool *filled);
 
-/* Is 'm' a buffer of its pool and nothing more: one reference, no chain, no attachment?
- * 'rearm' are its data_off, refcnt, nb_segs and port. */
-static inline bool
-hwy_mbuf_plain(const struct rte_mbuf *m, uint64_t rearm)
-{
-	const struct rte_mbuf one = {.refcnt = 1, .nb_segs = 1},
-			      all = {.refcnt = UINT16_MAX, .nb_segs = UINT16_MAX};
-
-	return (rearm & hwy_mbuf_rearm_of(&all)) == hwy_mbuf_rearm_of(&one) && RTE_MBUF_DIRECT(m) &&
-	       m->next == NULL;
-}
-
 /*
  * Writes up to 'n' packets to a ring, without publishing.  Returns how many mbufs it
  * took from 'pkts', and adds what was sent to '*sent'.
@@ -282,7 +260,6 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 	line.from = prod;
 	for (i = 0; i < n && room > 0; i++) {
 		struct rte_mbuf *m = pkts[i];
-		uint64_t rearm = hwy_mbuf_rearm_of(m);
 		uint32_t length = m->pkt_len;
 
 		if (likely(length <= HWY_INLINE_MAX && m->nb_segs == 1 && room > 1 &&
@@ -301,7 +278,7 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 				room--;
 			}
 			inlined++;
-			if (unlikely(m->pool != pool || !hwy_mbuf_plain(m, rearm))) {
+			if (unlikely(m->pool != pool || !hwy_mbuf_plain(m))) {
 				hwy_free_run(pool, pkts, run, i);
 				run = (uint16_t)(i + 1);
 				hwy_free(list, m);
@@ -373,7 +350,8 @@ hwy_mbuf_fill(struct rte_mbuf *m, uint64_t rearm, uint32_t length)
 	_mm_store_si128((__m128i *)(void *)(at + offsetof(struct rte_mbuf, rx_descriptor_fields1)),
 			_mm_set_epi64x((long long)length, (long long)((uint64_t)length << 32)));
 #else
-	hwy_mbuf_rearm(m, rearm);
+	/* data_off, refcnt, nb_segs and port */
+	memcpy((char *)m + offsetof(struct rte_mbuf, rearm_data), &rearm, sizeof(rearm));
 	m->ol_flags = 0;
 	m->packet_type = 0;
 	m->pkt_len = length;
