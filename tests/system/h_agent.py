@@ -2,11 +2,12 @@
 """highwayd: what it proves, publishes and explains."""
 
 import json
+import re
 
 from lab import LabError, run, wait_until
 
 from .h_kit import agent, beat, wait_explained, wait_words, words
-from .kit import same, seconds, sure
+from .kit import clean, finish, go, same, seconds, sure
 
 LINE = ("cookie=0x5,in_port=1,actions=output:2", "cookie=0x6,in_port=2,actions=output:1")
 
@@ -92,6 +93,28 @@ def test_the_link_opens_by_proof(test):
         same(log.count(event["text"]), [e["text"] for e in one.events()].count(event["text"]),
              f"lines in the log of: {event['text']}")
     source.stop()
+
+
+def test_a_megaflow_too_narrow_does_not_keep_the_link_closed(test):
+    """When a narrower rule goes, the link opens by proof although Open vSwitch keeps the narrow megaflow, and the
+    rule's counters stay exact"""
+    bed = test.bed(2)
+    bed.rules(*LINE, "cookie=0x77,priority=65000,in_port=1,udp,tp_dst=7777,actions=drop")
+    one = agent(test, bed)
+    x = bed.ovs_name("p1")
+    wait_words(test, "p1", "yes", None)
+    source = test.traffic("gensink", "p1", "p2", rate=5e3).start()
+    go(source)
+    narrow = r"udp\(.*dst="
+    wait_until(lambda: any(re.search(narrow, str(f)) for f in bed.ovs.datapath_flows()), 10, "a narrow megaflow")
+    same(test.routed("p1"), {}, "routes while the narrow rule is there")
+    bed.delete("priority=65000,in_port=1,udp,tp_dst=7777", strict=True)
+    wait_explained(one, x, lambda s: s["bypass"] == "proof", "p1 to bypass by proof")
+    mark = test.end("p1")["tx_bypass_packets"]
+    wait_until(lambda: test.end("p1")["tx_bypass_packets"] > mark + 2000, 10, "packets by the link", source)
+    sure(any(re.search(narrow, str(f)) for f in bed.ovs.datapath_flows()), "the megaflow is narrow still")
+    report = clean(finish(source))
+    bed.wait_packets((report["sent"], report["sent_bytes"]), "in_port=1", sender="p1")
 
 
 def test_groups_are_followed(test):
