@@ -126,6 +126,21 @@ test_port_up(struct hwy_region *region, const char *name, uint32_t queues)
 	return port;
 }
 
+struct hwy_host *
+test_host_up(struct hwy_region **region, uint32_t *x, uint32_t *y, uint32_t *z)
+{
+	struct hwy_host *host = NULL;
+
+	test_dir_clean();
+	*region = test_region();
+	*x = test_port_up(*region, "x", 1);
+	*y = test_port_up(*region, "y", 1);
+	*z = test_port_up(*region, "z", 1);
+	if (hwy_host_new(*region, &host) != 0)
+		fail_msg("no host");
+	return host;
+}
+
 void
 test_child_start(struct test_child *child, int (*body)(struct test_child *, void *), void *arg)
 {

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "region.h"
+#include "host.h"
 
 #define TEST_SIZE (1ULL << 20) /* 8 ports, 32 links */
 
@@ -37,6 +37,9 @@ struct hwy_region_config test_config(void);
 
 /* Both ends of port 'name' attached and started through 'region', MTU 1500. */
 uint32_t test_port_up(struct hwy_region *region, const char *name, uint32_t queues);
+
+/* A fresh region with ports x, y and z up, and its host. */
+struct hwy_host *test_host_up(struct hwy_region **region, uint32_t *x, uint32_t *y, uint32_t *z);
 
 /*
  * Runs 'body' in a child, which may end by returning, by test_child_wait() going

@@ -24,12 +24,8 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	test_dir_clean();
-	r = test_region();
-	x = test_port_up(r, "x", 1);
-	y = test_port_up(r, "y", 1);
-	z = test_port_up(r, "z", 1);
-	return hwy_host_new(r, &h);
+	h = test_host_up(&r, &x, &y, &z);
+	return 0;
 }
 
 static int
