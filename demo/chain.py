@@ -156,11 +156,12 @@ class Chain:
         return run([self.highwayctl, "--agent", self.highwayd.ctl, "explain", port])
 
     def _changed(self, links, is_open):
-        """Waits for a change of rules, and a little longer: Open vSwitch 3.1 counts an
-        offloaded flow's packets twice if a revalidator reads its counters just while
-        netdev_offload_dpdk_flow_put() modifies it.  Other flows of the same links may
-        still be under way, so the next change of rules does not follow at once."""
+        """Waits for a change of rules, and until Open vSwitch has made its datapath follow, and
+        a little longer for its offload threads: highwayd changes a link's path long before that.
+        Open vSwitch 3.1 miscounts an offloaded flow's packets if its counters are read just
+        while netdev_offload_dpdk_flow_put() modifies it, as the next change would do."""
         self.wait_open(links, is_open)
+        self.ovs.appctl("revalidator/wait")
         time.sleep(PAUSE_S)
 
     def switch_cycles(self):
