@@ -17,17 +17,17 @@ def available(rig):
     return (rig.build / "bench/microbench").exists()
 
 
-def cycles(rig, size=64, ports=2, classes=1, links=1, region_mib=64):
+def cycles(rig, size=64, ports=2, classes=1, links=1, region_mib=64, route="class"):
     """{"send", "receive"} in cycles a packet, or None if it cannot be run here."""
-    return _run(rig, (size, ports, classes, links, region_mib, BURSTS, "both"))
+    return _run(rig, (size, ports, classes, links, region_mib, BURSTS, "both", route))
 
 
-def instructions(rig, step, size=64, ports=2, classes=1, links=1, region_mib=64):
+def instructions(rig, step, size=64, ports=2, classes=1, links=1, region_mib=64, route="class"):
     """Instructions a packet of one step, counted by callgrind; None without it."""
     if not shutil.which("valgrind"):
         return None
     out = rig.lab.folder / "callgrind.out"
-    _run(rig, (size, ports, classes, links, region_mib, BURSTS_COUNTED, step),
+    _run(rig, (size, ports, classes, links, region_mib, BURSTS_COUNTED, step, route),
          ["valgrind", "--tool=callgrind", "--collect-atstart=no", f"--callgrind-out-file={out}"])
     totals = re.search(r"^totals: (\d+)", out.read_text(), re.MULTILINE)
     if not totals:

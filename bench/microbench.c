@@ -4,10 +4,12 @@
  * host ends and all guest ends, sends bursts and receives them again, and counts cycles
  * (TSC) around either; under callgrind, instructions.
  *
- *   microbench EAL-ARGUMENTS -- DIR SIZE PORTS CLASSES LINKS REGION_MIB BURSTS STEP
+ *   microbench EAL-ARGUMENTS -- DIR SIZE PORTS CLASSES LINKS REGION_MIB BURSTS STEP ROUTE
  *
  * PORTS in the domain, of which LINKS send into one; its first sender has CLASSES classes.
- * STEP is send or receive (what callgrind counts), or both.  Prints one line of JSON.
+ * STEP is send or receive (what callgrind counts), or both.  ROUTE is class, or proof: then
+ * an agent has proved that all of the first sender's packets go there.  Prints one line of
+ * JSON.
  */
 #include <rte_bus_vdev.h>
 #include <rte_cycles.h>
@@ -21,6 +23,7 @@
 #include <unistd.h>
 #include <valgrind/callgrind.h>
 
+#include "agent.h"
 #include "client.h"
 #include "port.h"
 
@@ -36,6 +39,7 @@ struct bench {
 	unsigned int size, ports, classes, links, region_mib, bursts;
 	uint16_t host[MAX_LINKS + 1], guest[MAX_LINKS + 1]; /* number 0 receives */
 	struct rte_mempool *pool;
+	struct hwy_region *agent; /* where the proof is, if there is one */
 };
 
 static void
@@ -204,6 +208,38 @@ open_links(struct bench *b)
 	}
 }
 
+/* Has the first sender's packets routed by a proof. */
+static void
+prove(struct bench *b)
+{
+	struct hwy_region_config config = {
+		.dir = b->dir, .domain = "micro", .size = (uint64_t)b->region_mib << 20};
+	uint64_t limit = rte_rdtsc() + DEADLINE * rte_get_tsc_hz();
+	char err[HWY_ERR_SIZE] = "";
+	const struct hwy_port *x;
+	int from = 0, to = 0, rc;
+
+	rc = hwy_region_open(&config, &b->agent, err);
+	if (rc == 0)
+		rc = hwy_agent_attach(b->agent, err);
+	if (rc == 0) {
+		from = hwy_port_find(b->agent, "p1");
+		to = hwy_port_find(b->agent, "p0");
+	}
+	if (rc < 0 || from < 0 || to < 0) {
+		fprintf(stderr, "microbench: no agent: %s\n", err);
+		exit(1);
+	}
+	hwy_agent_prove(b->agent, (uint32_t)from, (uint32_t)to);
+	x = &b->agent->ports[from];
+	while (hwy_load_acquire(&x->n_routes) != 1 || x->routes[0].key != HWY_CLASS_ALL) {
+		hwy_agent_beat(b->agent);
+		usleep(100);
+		if (rte_rdtsc() > limit)
+			fail("opening the link by proof", -ETIMEDOUT);
+	}
+}
+
 static int
 compare(const void *left, const void *right)
 {
@@ -235,6 +271,8 @@ measure(struct bench *b, bool count_send, bool count_receive)
 		uint64_t t0, t1, t2, t3;
 		uint16_t n, sent, got;
 
+		if (b->agent != NULL)
+			hwy_agent_beat(b->agent);
 		n = build(b, out, &class);
 		t0 = rte_rdtsc_precise();
 		if (count_send && turn >= WARM)
@@ -272,9 +310,9 @@ main(int argc, char **argv)
 	const char *step;
 	int rc = rte_eal_init(argc, argv);
 
-	if (rc < 0 || argc - rc != 9) {
+	if (rc < 0 || argc - rc != 10) {
 		fprintf(stderr, "usage: microbench EAL-ARGUMENTS -- DIR SIZE PORTS CLASSES LINKS "
-				"REGION_MIB BURSTS STEP\n");
+				"REGION_MIB BURSTS STEP ROUTE\n");
 		return 2;
 	}
 	argv += rc;
@@ -308,6 +346,10 @@ main(int argc, char **argv)
 		for (unsigned int c = 0; c < b.classes; c++)
 			add_flow(&b, s, c);
 	open_links(&b);
+	if (strcmp(argv[9], "proof") == 0) {
+		prove(&b);
+		open_links(&b);
+	}
 	measure(&b, strcmp(step, "send") == 0, strcmp(step, "receive") == 0);
 	fflush(stdout);
 	_exit(0); /* The region is removed with its folder. */

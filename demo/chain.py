@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The demo's chain: a stock switch with ten Highway ports, four unmodified testpmd.
+"""The demo's chain: a stock switch with ten Highway ports, highwayd, four unmodified testpmd.
 
     [a] --- [v1w VNF1 v1e] --- [v2w VNF2 v2e] --- ... --- [v4w VNF4 v4e] --- [b]
 
@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 from controller import BREAK, Controller
-from lab import DEADLINE, HugePages, LabError, Ovs, Process, Testpmd, wait_until
+from lab import DEADLINE, HugePages, LabError, Ovs, Process, Testpmd, run, wait_until
+from lab.highwayd import Highwayd
 from links import Region
 
 VNFS = 4
@@ -38,15 +39,16 @@ _OVS_MB, _VNF_MB, _ENDS_MB, _REGION_MB = 512, 64, 256, 64
 
 
 class Chain:
-    """Switch, controller, ports and VNFs; running when the constructor returns.
+    """Switch, highwayd, controller, ports and VNFs; running when the constructor returns.
 
     'links': all directed links (X, Y); 'hops': the eastward ones; 'ofport': OpenFlow
     port numbers by name; 'apps': programs that are or were guests, for the counters.
     """
 
-    def __init__(self, lab, plugin, say=lambda text: None):
+    def __init__(self, lab, build, say=lambda text: None):
         self.lab = lab
-        self.plugin = plugin
+        self.plugin = build / "pmd/librte_net_highway.so"
+        self.highwayctl = build / "cli/highwayctl"
         self.huge = HugePages(lab, (_OVS_MB + _VNF_MB * VNFS + _ENDS_MB + _REGION_MB) // 2 + 32)
         self.dir = lab.add(RegionDir(self.huge)).path
         # From west to east: what leaves sides[i][1] arrives at sides[i + 1][0].
@@ -56,10 +58,14 @@ class Chain:
         self.names = [name for side in self.sides for name in side if name]
         self.ofport = {name: number for number, name in enumerate([*self.names, MIRROR], 1)}
         say("starting Open vSwitch: Debian's ovs-vswitchd, with the plug-in by dpdk-extra=-d")
-        self.ovs = Ovs(lab, plugin=plugin, cpus=str(VNF_CPU), pmd_cpus=str(SWITCH_CPU), huge=self.huge,
+        self.ovs = Ovs(lab, plugin=self.plugin, cpus=str(VNF_CPU), pmd_cpus=str(SWITCH_CPU), huge=self.huge,
                        memory_mb=_OVS_MB)
         prefer(self.ovs.vswitchd)
         self._add_ports()
+        say("starting highwayd: it proves links from the rules, and explains")
+        self.highwayd = Highwayd(lab, self.ovs, build / "agent/highwayd").start()
+        prefer(self.highwayd)
+        self.highwayd.wait_synced(BRIDGE)
         self.controller = Controller(self)
         self.region = lab.add(Region(self.dir / DOMAIN))
         self.vnfs = [self.testpmd(f"vnf{n}", [self.device(port, i) for i, port in enumerate(self.sides[n])])
@@ -142,12 +148,20 @@ class Chain:
         self.controller.delete(BREAK, links)
         self._changed(links, True)
 
+    def explain(self, port, bypasses):
+        """What `highwayctl explain` says of a port, once highwayd has seen that it bypasses
+        the switch, or does not."""
+        wait_until(lambda: (self.highwayd.explain(port)["bypass"] == "proof") == bypasses, DEADLINE,
+                   f"highwayd to explain {port}", lambda: self.highwayd.appctl("explain", port), [self.highwayd])
+        return run([self.highwayctl, "--agent", self.highwayd.ctl, "explain", port])
+
     def _changed(self, links, is_open):
-        """Waits for a change of rules, and a little longer: Open vSwitch 3.1 counts an
-        offloaded flow's packets twice if a revalidator reads its counters just while
-        netdev_offload_dpdk_flow_put() modifies it.  Other flows of the same links may
-        still be under way, so the next change of rules does not follow at once."""
+        """Waits for a change of rules, and until Open vSwitch has made its datapath follow, and
+        a little longer for its offload threads: highwayd changes a link's path long before that.
+        Open vSwitch 3.1 miscounts an offloaded flow's packets if its counters are read just
+        while netdev_offload_dpdk_flow_put() modifies it, as the next change would do."""
         self.wait_open(links, is_open)
+        self.ovs.appctl("revalidator/wait")
         time.sleep(PAUSE_S)
 
     def switch_cycles(self):

@@ -41,8 +41,8 @@ def arguments():
 def main():
     options = arguments()
     build = options.build.absolute()
-    plugin, traffic = build / "pmd/librte_net_highway.so", build / "traffic/highway-traffic"
-    for path in (plugin, traffic):
+    traffic = build / "traffic/highway-traffic"
+    for path in (build / "pmd/librte_net_highway.so", traffic, build / "agent/highwayd", build / "cli/highwayctl"):
         if not path.exists():
             print(f"demo: {path} is missing: build first, or name the build folder with --build", file=sys.stderr)
             return 77
@@ -56,7 +56,7 @@ def main():
     try:
         with Lab(build / "demo") as lab:
             (lab.folder / "report.json").unlink(missing_ok=True)
-            report = run(lab, screen, plugin, traffic, options.seed)
+            report = run(lab, screen, build, traffic, options.seed)
     except (LabError, TimeoutError, OSError) as error:
         screen.settle()
         screen.line(f"demo: {error}")
@@ -69,12 +69,12 @@ def main():
     return 0 if report["ok"] else 1
 
 
-def run(lab, screen, plugin, traffic, seed):
+def run(lab, screen, build, traffic, seed):
     """The whole story; returns the report."""
     where = reporting.machine()
     screen.heading("Highway: packets between VNFs leave stock Open vSwitch by themselves")
     screen.line("[a] --- VNF1 --- VNF2 --- VNF3 --- VNF4 --- [b]   every '---' leads through the switch, both ways")
-    chain = Chain(lab, plugin, screen.event)
+    chain = Chain(lab, build, screen.event)
     packages = untouched.Packages()
     evidence = untouched.show(screen, chain, packages)
     source = Source(chain, traffic)
@@ -105,7 +105,7 @@ def run(lab, screen, plugin, traffic, seed):
               "switchovers": chain.switchovers(), "http_ok": http["ok"], "pcap_ok": replayed["ok"]}
     report = {"versions": reporting.versions(chain, packages), "machine": where, "setup": reporting.setup(chain),
               "seed": seed, "phases": phases.results, "total": total, "counters": counters, "pcap": replayed,
-              "http": http, "untouched": evidence,
+              "http": http, "untouched": evidence, "explained": phases.explained,
               "switch_warnings": chain.ovs.log_warnings(REFUSALS), "table_error": str(monitor.error or "")}
     kept = reporting.promises(report)
     report["promises"] = [{"promise": sentence, "kept": good} for sentence, good in kept]

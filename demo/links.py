@@ -59,6 +59,7 @@ class Region:
             raise ValueError(f"{path} is no region of version {at.major}")
         self._names = {}
         self._rings = {}  # indexes of (up, down) ring by port
+        self._credited = {}  # offset of what the switch was told of a port's flows
         self._counters = {}  # offsets of (normal, bypass) packets by (port, "rx" or "tx")
         normal, bypass = (at("hwy_counters", f"{path}_packets") for path in ("normal", "bypass"))
         for index in range(self._u32(at("hwy_header", "port_count"))):
@@ -69,6 +70,7 @@ class Region:
             name = self._names[index] = self._map[start:start + 32].split(b"\0")[0].decode()
             guest = port + at("hwy_port", "end") + _GUEST * at.sizes["hwy_end"]
             self._rings[name] = tuple(self._u32(port + at("hwy_port", way)) for way in ("up", "down"))
+            self._credited[name] = port + at("hwy_port", "credited")
             for way in ("rx", "tx"):
                 queue = guest + at("hwy_end", way)
                 self._counters[name, way] = queue + normal, queue + bypass
@@ -89,6 +91,12 @@ class Region:
         """(packets by the switch, packets by links) of a guest end."""
         normal, bypass = self._counters[port, way]
         return self._u64(normal), self._u64(bypass)
+
+    def told(self, port):
+        """(packets that the switch was told in answer to its queries for flows of the port,
+        packets that its present guest sent by links).  If they are equal but the rules'
+        counters are not what was sent, the switch miscounted: README, Limits."""
+        return self._u64(self._credited[port]), self._count(port, "tx")[1]
 
     def _links(self):
         """{(X, Y): (offset, state, opened)} of all links that ever were."""

@@ -90,6 +90,7 @@ class Phases:
         self.results = []
         self.totals = dict.fromkeys(("sent", "received", "lost", "duplicated", "reordered", "corrupted"), 0)
         self.rate = 0  # packets a second each way in segments, once known
+        self.explained = ""  # by highwayctl, of the link that a rule breaks
         self._segment = False
         self.monitor.note = self._note
 
@@ -216,6 +217,7 @@ class Phases:
         if not all(self.chain.sample().open[each] for each in others):
             raise LabError("another link than the broken one left the bypass")
         self.screen.event(f"{name} is back in the switch; the other {len(others)} links are not")
+        self.explained = self._explain(link[0], False)
         time.sleep(0.5)
         self.end_segment()
         self.measure("one link broken", "one of ten links by the switch", 1.5)
@@ -226,9 +228,18 @@ class Phases:
         self.chain.back_to_bypass([link])
         self.screen.event(f"controller: the rule is deleted; {name} left the switch again "
                           f"{time.monotonic() - start:.2f} s later")
+        self._explain(link[0], True)
         time.sleep(0.5)
         self.end_segment()
         self.measure("bypass again", "by the bypass again", 1.5)
+
+    def _explain(self, port, bypasses):
+        """Shows what highwayctl says of a port; returns it."""
+        said = self.chain.explain(port, bypasses)
+        self.screen.event(f"highwayctl explain {port}")
+        for line in said.splitlines():
+            self.screen.line(" " * 10 + line)
+        return said
 
     def storm(self):
         """Links go back and forth at random, under numbered traffic."""

@@ -60,7 +60,8 @@ class Ledger:
             "sender_packets": total(sent, 0), "sender_bytes": total(sent, 1),
             "flow_packets": total(flows, 0), "flow_bytes": total(flows, 1),
             "port_packets": total(ports, 0), "port_bytes": total(ports, 1),
-            "links": [{"from": link[0], "to": link[1], "sent": sent[link], "flow": flows[link], "port": ports[link]}
+            "links": [{"from": link[0], "to": link[1], "sent": sent[link], "flow": flows[link], "port": ports[link],
+                       "told": chain.region.told(link[0])}
                       for link in chain.links],
         }
 
@@ -121,6 +122,8 @@ def promises(report):
          f"{report['pcap']['switchovers']} switch-overs meanwhile", report["pcap"]["ok"]),
         (f"HTTP: checksum right in {report['http']['downloads']} downloads, "
          f"{report['http']['switchovers']} switch-overs meanwhile", total["http_ok"]),
+        ("highwayctl explain named the rule that broke a link",
+         all(word in report["explained"] for word in ("does not bypass", "priority=200", "cookie=0x3"))),
         ("Open vSwitch, DPDK and testpmd are the distribution's, untouched", report["untouched"]["ok"]),
     ]
 

@@ -115,12 +115,26 @@ class Ovs:
         """Makes an empty database and starts both programs."""
         run(["ovsdb-tool", "create", self.run / "conf.db", SCHEMA], env=self.env)
         self.log.unlink(missing_ok=True)
-        self.ovsdb.start()
-        wait_until((self.run / "db.sock").exists, DEADLINE, "the database's socket", self.ovsdb, [self.ovsdb])
+        self.start_ovsdb()
         self.vsctl("--no-wait", "init")
         self.set_other_config(**self.other_config, wait=False)
         self.start_vswitchd()
         return self
+
+    def start_ovsdb(self):
+        """Starts ovsdb-server and waits until it answers.  One that was killed has left its
+        socket behind, to which nobody listens."""
+        (self.run / "db.sock").unlink(missing_ok=True)
+        self.ovsdb.start()
+        wait_until(self._ovsdb_answers, DEADLINE, "ovsdb-server to answer", self.ovsdb, [self.ovsdb])
+
+    def _ovsdb_answers(self):
+        if not (self.run / "db.sock").exists():
+            return False
+        try:
+            return "Open_vSwitch" in run(["ovsdb-client", "--timeout=5", "list-dbs", self.db], env=self.env)
+        except LabError:
+            return False
 
     def start_vswitchd(self, deadline_s=2 * DEADLINE):
         """Starts ovs-vswitchd and waits until DPDK is initialized and the bridges

@@ -35,6 +35,8 @@ def checks(found, folder):
     kinds = {(row["kind"], row["cores"]) for row in figures.get("setup", [])}
     yield "set-up and way back, saturated and with a free core", len(kinds) == 4
     yield "steps and growth are there", bool(figures.get("steps")) and bool(figures.get("growth"))
+    cycles = {row["case"]: row["cycles"] for row in figures.get("steps", []) if row["step"] == "send"}
+    yield "a packet of a proven link costs less to send", cycles["64 B, inline, by a proof"] < cycles["64 B, inline"]
     yield "results.json has the agreed ratios", set(found["ratios"]) == RATIOS
     rows = figures.get("throughput", []) + figures.get("direct", [])
     yield "something was carried in every variant", all(row["mpps"] > 0 for row in rows)

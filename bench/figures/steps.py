@@ -12,6 +12,7 @@ CASES = [
     ("256 B, copied once, then by index", {"size": 256}),
     ("1518 B, copied once, then by index", {"size": 1518}),
     ("64 B, 8 classes in turn", {"size": 64, "classes": 8}),
+    ("64 B, inline, by a proof", {"size": 64, "route": "proof"}),
 ]
 
 

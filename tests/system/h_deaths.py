@@ -122,8 +122,7 @@ def test_the_database_restarts(test):
     wait_words(test, "p1", "yes", "p2")
     with Watch(test, "p1") as watch:
         bed.ovs.ovsdb.kill9()
-        bed.ovs.ovsdb.start()
-        wait_until(lambda: (bed.ovs.run / "db.sock").exists(), 10, "the database's socket")
+        bed.ovs.start_ovsdb()
         bed.ovs.vsctl("set", "Interface", bed.ovs_name("p2"), "other_config:highway-bypass=on")
     same(watch.seen, [("yes", "p2")], "the words meanwhile")
     bed.ovs.vsctl("set", "Interface", bed.ovs_name("p1"), "ingress_policing_rate=1000")

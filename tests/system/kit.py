@@ -380,6 +380,11 @@ class Bed:
         if self.ovs.vswitchd.alive:
             self.ovs.vsctl("--if-exists", "del-br", self.bridge)
 
+    def remove_all(self):
+        """Removes the bridge before the test ends."""
+        self._remove()
+        self.test.beds.remove(self)
+
     def ovs_name(self, port):
         return f"{self.test.short}{port}"
 
