@@ -11,6 +11,7 @@
  *   links.c    verdicts and policy become permits and proofs in the regions
  *   journal.c  what happened, once each
  *   report.c   what the operator asks for; metrics.c what Prometheus asks for
+ *   notify.c   what the service manager is told
  *
  * One thread.  Nothing here blocks; main loop and time limits are in highwayd.c.
  */
