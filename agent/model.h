@@ -4,7 +4,8 @@
  * are Highway's.
  *
  *   ovsdb.c    makes and removes bridges and ports as the database says, and notes why
- *              policy keeps a port at the switch (policy.c)
+ *              policy keeps a port at the switch (policy.c), and what is wrong with the keys
+ *              (keys.c)
  *   bridge.c   one OpenFlow connection per bridge: ports, groups, settings
  *   flowmon.c  the flow monitor on it, which feeds the bridge's detector
  *   domain.c   regions: found, attached to, told that we live
