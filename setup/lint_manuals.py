@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Are the manuals well-formed, and do they have whatever the code knows?
+"""Are the manuals well-formed, and do they, and bash's completion, have whatever the code knows?
 
 Devargs, options, commands, keys of the database and reasons of policy are taken from the sources, so
 that a new one without its place in a manual is told here, as `manual: what is missing`.
@@ -60,10 +60,13 @@ def demands():
     """(page, kind, word): what each manual has to have."""
     for word in words("devargs", re.findall(r'"(\w+)"', within(read("pmd/vdev.c"), r"known\[\] = \{", r"\};")), 11):
         yield "net_highway.7", "word", f"It Cm {word} Ns ="
+    completion = "../../cli/highwayctl.bash"
     for word in long_options("cli/main.c", 9):
         yield "highwayctl.1", "option", word
+        yield completion, "word", f"--{word}"
     for word in words("commands", re.findall(r'\{"(\w+)", hwy_cmd_', read("cli/main.c")), 10):
         yield "highwayctl.1", "word", word
+        yield completion, "word", word
     for word in long_options("traffic/options.c", 30):
         yield "highway-traffic.1", "option", word
     for word in long_options("agent/highwayd.c", 3):
@@ -88,7 +91,8 @@ def main():
     for page, kind, word in demands():
         count += 1
         if not said(roff(page), kind, word):
-            troubles.append(f"docs/man/{page}: {'--' if kind == 'option' else ''}{word} is not in it")
+            where = (MAN / page).resolve().relative_to(ROOT)
+            troubles.append(f"{where}: {'--' if kind == 'option' else ''}{word} is not in it")
     # The other way round: what the manual of the keys names must be known to the code.
     known = read("agent/*.c")
     for word in sorted(set(re.findall(r"highway-[a-z-]*[a-z]", within(roff("highwayd.8"), r"\.Sh CONFIGURATION", r"\.Sh ")))):
