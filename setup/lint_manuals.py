@@ -93,6 +93,11 @@ def main():
         if not said(roff(page), kind, word):
             where = (MAN / page).resolve().relative_to(ROOT)
             troubles.append(f"{where}: {'--' if kind == 'option' else ''}{word} is not in it")
+    # highwayd complains of keys that are not in its own table.
+    table = read("agent/keys.c")
+    for word in sorted(set(re.findall(r'"(highway-[a-z-]*[a-z])"', read("agent/*.c")))):
+        if f'{{"{word}"' not in table:
+            troubles.append(f"agent/keys.c: {word}, which another file of agent/ reads, is not in its table")
     # The other way round: what the manual of the keys names must be known to the code.
     known = read("agent/*.c")
     for word in sorted(set(re.findall(r"highway-[a-z-]*[a-z]", within(roff("highwayd.8"), r"\.Sh CONFIGURATION", r"\.Sh ")))):

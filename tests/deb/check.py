@@ -13,10 +13,11 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = ("openvswitch-switch-dpdk", "dpdk", "bash-completion", "iproute2", "procps")
+BASE = ("openvswitch-switch-dpdk", "dpdk-dev", "bash-completion", "iproute2", "procps")
 OURS = ("librte-net-highway", "highway", "highway-traffic")
 FOREIGN = re.compile(r"^/(var/(lib/(dpkg|apt)|cache|log)|run|tmp|proc|sys|dev)(/|$)|^/etc/ld\.so\.cache$")
 """Where package managers and daemons keep books of their own."""
@@ -123,7 +124,7 @@ def try_packages(tally, build, folder, log):
     tally.line({p.name.split("_")[0] for p in packages} == set(OURS),
                "the packages are there, those with debug symbols apart", str(packages))
     machine = Machine(folder / "root", log)
-    machine.make(folder / "base.tar")
+    machine.make(folder / f"base-{zlib.crc32(repr(BASE).encode()):08x}.tar")
     machine.apt("update")
     before = machine.files()
     for package in packages:

@@ -36,20 +36,19 @@ says() { # WORDS COMMAND...: does its output hold the words?
 vnf() { # NAME PROGRAM-AND-ARGUMENTS...: a DPDK application; no -d
     name=$1 program=$2
     shift 2
-    "$program" -l 0 --no-huge -m 128 --no-pci --no-telemetry --file-prefix "$name" "$@"
+    "$program" --lcores 0@0,1@0 --no-huge -m 128 --no-pci --no-telemetry --file-prefix "$name" "$@"
 }
 
 ip link set lo up
 update-alternatives --set ovs-vswitchd /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk
 mkdir -p /run/openvswitch
 log=/var/log/openvswitch
-rm -f /etc/openvswitch/conf.db
-ovsdb-tool create /etc/openvswitch/conf.db /usr/share/openvswitch/vswitch.ovsschema
-ovsdb-server --remote=punix:/run/openvswitch/db.sock --pidfile --detach --log-file
+ovsdb-tool create /tmp/conf.db /usr/share/openvswitch/vswitch.ovsschema
+ovsdb-server /tmp/conf.db --remote=punix:/run/openvswitch/db.sock --pidfile --detach --log-file 2>/tmp/ovsdb.log
 ovs-vsctl --no-wait -- init -- set Open_vSwitch . other_config:dpdk-init=true other_config:hw-offload=true \
     other_config:dpdk-extra="--no-huge -m 512 --legacy-mem --no-pci --no-telemetry" other_config:pmd-cpu-mask=0x1 \
     other_config:pmd-maxsleep=50
-ovs-vswitchd --pidfile --detach --log-file
+ovs-vswitchd --pidfile --detach --log-file 2>/tmp/vswitchd.log
 ok 'ovs-vswitchd starts with the driver in its plug-in folder' $? $log/ovs-vswitchd.log
 
 ovs-vsctl --timeout=60 add-br br0 -- set Bridge br0 datapath_type=netdev fail_mode=secure
@@ -73,12 +72,23 @@ ok 'highwayd from the package follows the bridge' $? /tmp/highwayd.log /tmp/with
 
 vnf both highway-traffic --vdev net_highway0,domain=green,port=p1,idle=yield \
     --vdev net_highway1,domain=green,port=p2,idle=yield -- --mode gensink --tx-port 0 --rx-port 1 --rate 50k \
-    --duration 20 --timestamps off --idle yield --expect-clean --mbufs 4096 >/tmp/traffic.log 2>&1 &
+    --duration 15 --timestamps off --idle yield --expect-clean --mbufs 4096 >/tmp/traffic.log 2>&1 &
 traffic=$!
 within 60 says 'bypasses the switch with all its packets' highwayctl explain p1
 ok 'packets bypass the switch, and highwayctl explains it' $? /tmp/traffic.log /tmp/within.log /tmp/highwayd.log
 wait $traffic
 ok 'highway-traffic finds the driver without -d, and lost nothing' $? /tmp/traffic.log
+
+ovs-vsctl set Open_vSwitch . external_ids:highway-bypass=off
+within 20 says "the operator's word" highwayctl explain p1
+ok 'the operator keeps all at the switch' $? /tmp/within.log
+ovs-vsctl remove Open_vSwitch . external_ids highway-bypass
+ovs-vsctl --timeout=60 add-port br0 vhost1 -- set Interface vhost1 type=dpdkvhostuserclient ofport_request=3 \
+    options:vhost-server-path=/run/openvswitch/vhost1.sock
+ovs-ofctl add-flow br0 in_port=1,actions=output:3
+test "$(ovs-vsctl get Interface vhost1 error)" = '[]' && within 20 says 'vhost1' highwayctl explain p1
+ok 'a vhost-user port beside it takes what rules send there, by the switch' $? /tmp/within.log
+ovs-vsctl --timeout=60 del-port br0 vhost1
 
 echo quit | vnf pmd dpdk-testpmd --vdev net_highway0,domain=green,port=p1 -- -i --no-mlockall \
     --total-num-mbufs=2048 >/tmp/testpmd.log 2>&1
@@ -90,8 +100,9 @@ vnf same highway-traffic -d "$plugin" --vdev net_ring0 -- --count 1000 >/tmp/sam
 ok 'naming the same file with -d as well does no harm' $? /tmp/same.log
 mkdir -p /opt/old
 cp "$plugin" /opt/old/
-vnf copy highway-traffic -d /opt/old/librte_net_highway.so --vdev net_ring0 -- --count 1000 >/tmp/copy.log 2>&1
-echo "      an older copy with -d: status $?: $(grep -v '^EAL: Detected' /tmp/copy.log | head -n 3 | tr '\n' ' ')"
+vnf copy highway-traffic -d /opt/old/librte_net_highway.so --vdev net_highway0,domain=green,port=p1 -- \
+    --mode gen --count 1000 >/tmp/copy.log 2>&1
+echo "      another copy of the driver with -d: status $?, $(grep -v '^EAL: ' /tmp/copy.log | tail -n 1)"
 rm -r /opt/old
 
 bash -c '. /usr/share/bash-completion/completions/highwayctl && complete -p highwayctl' >/tmp/bash.log 2>&1
@@ -105,5 +116,5 @@ ovs-appctl -t ovsdb-server exit
 within 20 test ! -e /run/openvswitch/highwayd.pid
 ok 'highwayd ends in good order' $? /tmp/highwayd.log
 update-alternatives --auto ovs-vswitchd
-rm -rf /etc/openvswitch/conf.db $log/* /tmp/*.log
+rm -rf $log/* /tmp/*
 exit $failed
