@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Are the manuals well-formed, and do they, and bash's completion, have whatever the code knows?
 
-Devargs, options, commands, keys of the database and reasons of policy are taken from the sources, so
+Devargs, options, commands, variables, keys of the database and reasons of policy are taken from the sources, so
 that a new one without its place in a manual is told here, as `manual: what is missing`.
 """
 
@@ -71,6 +71,9 @@ def demands():
         yield "highway-traffic.1", "option", word
     for word in long_options("agent/highwayd.c", 3):
         yield "highwayd.8", "option", word
+    for page, sources in (("highwayctl.1", "cli/*.c"), ("highwayd.8", "agent/*.c")):
+        for word in words("variables", re.findall(r'getenv\("(\w+)"\)', read(sources)), 2):
+            yield page, "word", word
     agent = read("agent/*.c")
     for word in words("keys", re.findall(r'"(highway-[a-z-]+)"', agent), 5):
         yield "highwayd.8", "word", word
