@@ -11,7 +11,9 @@
 #include "bridge.h"
 #include "byte-order.h"
 #include "flow.h"
+#include "keys.h"
 #include "links.h"
+#include "metrics.h"
 #include "util.h"
 
 /* All that is known of one port. */
@@ -95,6 +97,29 @@ policy_lines(const struct facts *f, struct ds *out)
 	}
 }
 
+/* Calls 'each' for every sentence on keys of the database that concern the port. */
+static void
+notes(const struct hwy_ofport *x, void (*each)(const char *text, void *aux), void *aux)
+{
+	const char *rows[][2] = {
+		{"Interface", x->name}, {"Bridge", x->bridge->name}, {"Open_vSwitch", "."}};
+	const char *text;
+
+	for (size_t r = 0; r < ARRAY_SIZE(rows); r++) {
+		for (size_t i = 0; (text = hwy_keys_trouble(rows[r][0], rows[r][1], i)); i++)
+			each(text, aux);
+	}
+	text = hwy_metrics_trouble();
+	if (text != NULL)
+		each(text, aux);
+}
+
+static void
+note_line(const char *text, void *out)
+{
+	ds_put_format(out, "  note:    %s\n", text);
+}
+
 static void
 region_lines(const struct facts *f, struct ds *out)
 {
@@ -157,6 +182,7 @@ hwy_explain_text(const struct hwy_ofport *x, struct hwy_status *snaps, struct ds
 					: "the region does not have both ports");
 		region_lines(&f, out);
 	}
+	notes(x, note_line, out);
 	facts_destroy(&f);
 }
 
@@ -259,10 +285,17 @@ routes_json(const struct facts *f)
 	return list;
 }
 
+static void
+note_json(const char *text, void *list)
+{
+	json_array_add(list, json_string_create(text));
+}
+
 struct json *
 hwy_explain_json(const struct hwy_ofport *x, struct hwy_status *snaps)
 {
 	struct json *o = json_object_create(), *region = json_object_create();
+	struct json *list = json_array_create_empty();
 	struct facts f;
 
 	facts_init(&f, x, snaps);
@@ -281,6 +314,8 @@ hwy_explain_json(const struct hwy_ofport *x, struct hwy_status *snaps)
 	json_object_put(region, "routes", routes_json(&f));
 	put_string(region, "text", f.region);
 	json_object_put(o, "region", region);
+	notes(x, note_json, list);
+	json_object_put(o, "notes", list);
 	facts_destroy(&f);
 	return o;
 }

@@ -24,6 +24,7 @@
 #include "journal.h"
 #include "links.h"
 #include "metrics.h"
+#include "notify.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "ovs-rcu.h"
@@ -124,6 +125,7 @@ on_exit_command(struct unixctl_conn *conn, int argc, const char *argv[], void *r
 static void
 on_signal(void *aux OVS_UNUSED)
 {
+	hwy_notify_exit();
 	hwy_domains_exit(false);
 }
 
@@ -151,10 +153,12 @@ main(int argc, char *argv[])
 	free(remote);
 	fatal_signal_add_hook(on_signal, NULL, NULL, false);
 	daemonize_complete();
+	hwy_notify_init();
 
 	while (!request.exiting) {
 		hwy_domains_run();
 		hwy_ovsdb_run();
+		hwy_notify_run(hwy_ovsdb_known());
 		hwy_bridges_run();
 		hwy_links_run();
 		hwy_metrics_run();
@@ -162,6 +166,7 @@ main(int argc, char *argv[])
 
 		hwy_domains_wait();
 		hwy_ovsdb_wait();
+		hwy_notify_wait();
 		hwy_bridges_wait();
 		hwy_links_wait();
 		hwy_metrics_wait();
@@ -173,6 +178,7 @@ main(int argc, char *argv[])
 		if (should_service_stop())
 			request.exiting = true;
 	}
+	hwy_notify_exit();
 	hwy_domains_exit(request.restart);
 	hwy_ovsdb_exit();
 	hwy_metrics_exit();

@@ -166,6 +166,27 @@ stop(void)
 	socket_path = NULL;
 }
 
+/* Why 'serving' is not served, in a sentence; or NULL. */
+static char *trouble;
+
+/* Notes why 'target' is not served, and logs it unless it was the reason before. */
+static void
+complain(const char *target, const char *why)
+{
+	char *text = xasprintf("highway-metrics=%s %s", target, why);
+
+	if (!nullable_string_is_equal(text, trouble))
+		VLOG_WARN("%s", text);
+	free(trouble);
+	trouble = text;
+}
+
+const char *
+hwy_metrics_trouble(void)
+{
+	return trouble;
+}
+
 static void
 start(const char *target)
 {
@@ -175,7 +196,7 @@ start(const char *target)
 
 	next_retry = fd == -EINVAL ? LLONG_MAX : time_msec() + RETRY_MS;
 	if (fd < 0) {
-		VLOG_WARN("highway-metrics=%s %s", target, why);
+		complain(target, why);
 		free(why);
 		return;
 	}
@@ -184,11 +205,13 @@ start(const char *target)
 				  MAX_CLIENTS, MHD_OPTION_CONNECTION_TIMEOUT, CLIENT_IDLE_S,
 				  MHD_OPTION_END);
 	if (server == NULL) {
-		VLOG_WARN("highway-metrics=%s: the HTTP server does not start", target);
+		complain(target, "is not served: the HTTP server does not start");
 		close(fd);
 		stop();
 		return;
 	}
+	free(trouble);
+	trouble = NULL;
 	VLOG_INFO("metrics are served at %s", target);
 }
 
@@ -201,6 +224,8 @@ hwy_metrics_run(void)
 
 	if (!nullable_string_is_equal(serving, target)) {
 		stop();
+		free(trouble);
+		trouble = NULL;
 		free(serving);
 		serving = nullable_xstrdup(target);
 		if (target != NULL)
@@ -231,6 +256,8 @@ void
 hwy_metrics_exit(void)
 {
 	stop();
+	free(trouble);
+	trouble = NULL;
 	free(serving);
 	serving = NULL;
 }

@@ -13,6 +13,9 @@ void hwy_metrics_run(void);
 void hwy_metrics_wait(void);
 void hwy_metrics_exit(void);
 
+/* Why highway-metrics is not served, in a sentence; NULL if it is, or nobody wants it. */
+const char *hwy_metrics_trouble(void);
+
 /* Writes all metrics. */
 void hwy_metrics_write(FILE *out);
 

@@ -4,13 +4,15 @@
  * are Highway's.
  *
  *   ovsdb.c    makes and removes bridges and ports as the database says, and notes why
- *              policy keeps a port at the switch (policy.c)
+ *              policy keeps a port at the switch (policy.c), and what is wrong with the keys
+ *              (keys.c)
  *   bridge.c   one OpenFlow connection per bridge: ports, groups, settings
  *   flowmon.c  the flow monitor on it, which feeds the bridge's detector
  *   domain.c   regions: found, attached to, told that we live
  *   links.c    verdicts and policy become permits and proofs in the regions
  *   journal.c  what happened, once each
  *   report.c   what the operator asks for; metrics.c what Prometheus asks for
+ *   notify.c   what the service manager is told
  *
  * One thread.  Nothing here blocks; main loop and time limits are in highwayd.c.
  */

@@ -13,6 +13,7 @@
 #include "flow.h"
 #include "hash.h"
 #include "journal.h"
+#include "keys.h"
 #include "lib/vswitch-idl.h"
 #include "links.h"
 #include "openvswitch/poll-loop.h"
@@ -42,6 +43,7 @@ hwy_ovsdb_init(const char *remote)
 		&ovsrec_open_vswitch_col_bridges,
 		&ovsrec_open_vswitch_col_manager_options,
 		&ovsrec_open_vswitch_col_other_config,
+		&ovsrec_open_vswitch_col_external_ids,
 		&ovsrec_manager_col_target,
 		&ovsrec_manager_col_connection_mode,
 		&ovsrec_bridge_col_name,
@@ -56,6 +58,7 @@ hwy_ovsdb_init(const char *remote)
 		&ovsrec_bridge_col_stp_enable,
 		&ovsrec_bridge_col_rstp_enable,
 		&ovsrec_bridge_col_other_config,
+		&ovsrec_bridge_col_external_ids,
 		&ovsrec_controller_col_target,
 		&ovsrec_controller_col_connection_mode,
 		&ovsrec_controller_col_is_connected,
@@ -77,6 +80,7 @@ hwy_ovsdb_init(const char *remote)
 		&ovsrec_interface_col_options,
 		&ovsrec_interface_col_ofport,
 		&ovsrec_interface_col_other_config,
+		&ovsrec_interface_col_external_ids,
 		&ovsrec_interface_col_ingress_policing_rate,
 		&ovsrec_interface_col_ingress_policing_kpkts_rate,
 		&ovsrec_interface_col_bfd,
@@ -117,17 +121,16 @@ static long long int
 number(const struct smap *config, const char *key, long long int standard, long long int lowest,
        long long int highest)
 {
-	static struct vlog_rate_limit limit = VLOG_RATE_LIMIT_INIT(1, 5);
 	const char *value = smap_get(config, key);
 	long long int n;
 
 	if (value == NULL)
 		return standard;
 	if (!str_to_llong(value, 10, &n) || n < lowest || n > highest) {
-		VLOG_WARN_RL(
-			&limit,
-			"%s=%s of Open_vSwitch is not a number from %lld to %lld: %lld is used",
-			key, value, lowest, highest, standard);
+		hwy_keys_complain("Open_vSwitch", ".",
+				  "%s=%s of Open_vSwitch is not a number from %lld to %lld: %lld "
+				  "is used",
+				  key, value, lowest, highest, standard);
 		return standard;
 	}
 	return n;
@@ -138,6 +141,7 @@ read_settings(const struct ovsrec_open_vswitch *ovs)
 {
 	const char *metrics = smap_get(&ovs->other_config, "highway-metrics");
 
+	hwy_keys_check("Open_vSwitch", ".", &ovs->other_config, &ovs->external_ids);
 	hwy_settings.debounce_ms = number(&ovs->other_config, "highway-debounce-ms",
 					  HWY_DEBOUNCE_DEFAULT, 0, HWY_DEBOUNCE_MAX);
 	hwy_journal_resize((size_t)number(&ovs->other_config, "highway-journal-size",
@@ -275,6 +279,7 @@ read_interface(const struct ovsrec_open_vswitch *ovs, const struct ovsrec_bridge
 	port->is_protected = p->protected_;
 	read_devargs(i, port);
 	hwy_policy_clear(&port->policy);
+	hwy_keys_check("Interface", i->name, &i->other_config, &i->external_ids);
 	if (hwy_ofport_is_highway(port))
 		hwy_policy_port(ovs, br, p, i, port->domain->name, &port->policy);
 }
@@ -290,6 +295,7 @@ read_bridge(const struct ovsrec_open_vswitch *ovs, const struct ovsrec_bridge *b
 	b->seen = true;
 	hwy_bridge_touch(b);
 	hwy_policy_clear(&b->policy);
+	hwy_keys_check("Bridge", br->name, &br->other_config, &br->external_ids);
 	hwy_policy_bridge(ovs, br, &b->policy);
 	HMAP_FOR_EACH (port, node, &b->ports)
 		port->seen = false;
@@ -320,6 +326,7 @@ read_database(void)
 	const struct ovsrec_open_vswitch *ovs = ovsrec_open_vswitch_first(idl);
 	struct hwy_bridge *b, *next;
 
+	hwy_keys_begin();
 	HMAP_FOR_EACH (b, node, &hwy_bridges)
 		b->seen = false;
 	if (ovs != NULL) {
@@ -333,6 +340,7 @@ read_database(void)
 		if (!b->seen)
 			bridge_gone(b);
 	}
+	hwy_keys_end();
 }
 
 void
@@ -359,6 +367,7 @@ hwy_ovsdb_exit(void)
 
 	HMAP_FOR_EACH_SAFE (b, next, node, &hwy_bridges)
 		bridge_gone(b);
+	hwy_keys_free();
 	ovsdb_idl_destroy(idl);
 	free(idl_remote);
 	free(hwy_settings.metrics);

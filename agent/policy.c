@@ -10,12 +10,10 @@
 
 #include "openflow/openflow-common.h"
 #include "jsonrpc.h"
+#include "keys.h"
 #include "lib/stream.h"
-#include "openvswitch/vlog.h"
 #include "smap.h"
 #include "util.h"
-
-VLOG_DEFINE_THIS_MODULE(hwy_policy);
 
 /* A controller's state is in the database at most this long after it has changed. */
 #define STATUS_LAG_S 5
@@ -74,29 +72,36 @@ hwy_policy_first(const struct hwy_policy_reasons *reasons, bool permit)
 	return NULL;
 }
 
-/* "off" and "on" as the operator may write them.  What is neither counts as "off": the
- * operator meant something, and off is safe. */
+/* "off" and "on" as the operator may write them, in other_config or external_ids; where the
+ * two differ, off counts.  What is neither counts as "off": the operator meant something, and
+ * off is safe. */
 static void
-bypass_word(const struct smap *settings, const char *what, const char *name,
+bypass_word(const struct smap *settings, const char *column, const char *table, const char *name,
 	    struct hwy_policy_reasons *reasons)
 {
-	static struct vlog_rate_limit limit = VLOG_RATE_LIMIT_INIT(1, 5);
 	const char *value = smap_get(settings, "highway-bypass");
 
 	if (value == NULL || !strcasecmp(value, "on") || !strcasecmp(value, "true"))
 		return;
 	if (!strcasecmp(value, "off") || !strcasecmp(value, "false")) {
 		hwy_policy_add(reasons, HWY_POLICY_OPERATOR, true,
-			       "highway-bypass=%s of %s %s: the operator's word", value, what,
-			       name);
+			       "%s:highway-bypass=%s of %s %s: the operator's word", column, value,
+			       table, name);
 		return;
 	}
-	VLOG_WARN_RL(&limit, "highway-bypass=%s of %s %s is neither on nor off and counts as off",
-		     value, what, name);
 	hwy_policy_add(reasons, HWY_POLICY_OPERATOR, true,
-		       "highway-bypass=%s of %s %s is neither on nor off and counts as off: "
+		       "%s:highway-bypass=%s of %s %s is neither on nor off and counts as off: "
 		       "write one of them",
-		       value, what, name);
+		       column, value, table, name);
+	hwy_keys_complain(table, name, "%s", reasons->list[reasons->n - 1].text);
+}
+
+static void
+bypass_words(const char *table, const char *name, const struct smap *other_config,
+	     const struct smap *external_ids, struct hwy_policy_reasons *reasons)
+{
+	bypass_word(other_config, "other_config", table, name, reasons);
+	bypass_word(external_ids, "external_ids", table, name, reasons);
 }
 
 /* Would Open vSwitch make in-band rules for this remote?  As it decides itself: an IPv4
@@ -186,7 +191,8 @@ void
 hwy_policy_bridge(const struct ovsrec_open_vswitch *ovs, const struct ovsrec_bridge *bridge,
 		  struct hwy_policy_reasons *reasons)
 {
-	bypass_word(&bridge->other_config, "Bridge", bridge->name, reasons);
+	bypass_words("Open_vSwitch", ".", &ovs->other_config, &ovs->external_ids, reasons);
+	bypass_words("Bridge", bridge->name, &bridge->other_config, &bridge->external_ids, reasons);
 	in_band(ovs, bridge, reasons);
 	if (bridge->sflow != NULL)
 		hwy_policy_add(reasons, HWY_POLICY_SAMPLING, true, "sFlow on bridge %s",
@@ -283,10 +289,11 @@ hwy_policy_port(const struct ovsrec_open_vswitch *ovs, const struct ovsrec_bridg
 		const struct ovsrec_port *port, const struct ovsrec_interface *i,
 		const char *domain, struct hwy_policy_reasons *reasons)
 {
-	const char *domains = smap_get_def(&ovs->other_config, "highway-bypass-off-domains", "");
+	const char *key = "highway-bypass-off-domains";
 
-	bypass_word(&i->other_config, "Interface", i->name, reasons);
-	if (is_listed(domains, domain))
+	bypass_words("Interface", i->name, &i->other_config, &i->external_ids, reasons);
+	if (is_listed(smap_get_def(&ovs->other_config, key, ""), domain) ||
+	    is_listed(smap_get_def(&ovs->external_ids, key, ""), domain))
 		hwy_policy_add(reasons, HWY_POLICY_OPERATOR, true,
 			       "highway-bypass-off-domains lists domain %s: the operator's word",
 			       domain);

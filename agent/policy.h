@@ -7,7 +7,8 @@
  * rule tells of them, so a proof from rules alone would be wrong: STP, CFM and the like.
  * The former forbid every bypass, the latter only a proof.
  *
- * Functions of the rows alone, without state.  The keys are listed in highwayd(8).
+ * Functions of the rows alone, without state but for what keys.h complains of.  The keys are
+ * listed in highwayd(8).
  */
 #ifndef HIGHWAY_AGENT_POLICY_H
 #define HIGHWAY_AGENT_POLICY_H

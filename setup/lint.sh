@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# clang-format, cppcheck, and a build with warnings as errors.  Prints one line per
-# check, 'ok' or 'FAIL', and fails if any did.
+# clang-format, cppcheck, a build with warnings as errors, manuals and the systemd unit.
+# Prints one line per check, 'ok' or 'FAIL', and fails if any did.
 set -u
 cd "$(dirname "$0")/.."
 mkdir -p build/lint
@@ -37,6 +37,12 @@ openvswitch=
             ${openvswitch:+"-Dopenvswitch=$openvswitch"}
 } >build/lint/werror.log 2>&1 && ninja -C build/lint/werror >>build/lint/werror.log 2>&1
 result 'compiler: no warnings' $? build/lint/werror.log
+
+setup/lint_manuals.py >build/lint/manuals.log 2>&1
+result 'manuals: well-formed, and all that the code knows is in them' $? build/lint/manuals.log
+
+setup/lint_unit.sh >build/lint/unit.log 2>&1
+result 'unit: well-formed, and as confined as highwayd(8) says' $? build/lint/unit.log
 
 long=$(wc -l $sources | awk '$2 != "total" && $1 > 1000 { print $2 ": " $1 " lines" }')
 echo "$long" >build/lint/long.log

@@ -112,20 +112,23 @@ PARTS = {
         sys.executable, "-m", "tests.system", "--build", build]),
     "bench": lambda tally, build: listing(tally, "bench", [
         sys.executable, "tests/bench_smoke.py", "--build", build]),
+    "deb": lambda tally, build: listing(tally, "deb", [
+        sys.executable, "tests/deb/check.py", "--build", build]),
 }
+NAMED_ONLY = ("bench", "deb")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build")
-    parser.add_argument("parts", nargs="*", default=[], help=f"some of: {', '.join(PARTS)} (default: all but bench)")
+    parser.add_argument("parts", nargs="*", default=[], help=f"some of: {', '.join(PARTS)} (default: all but {' and '.join(NAMED_ONLY)})")
     args = parser.parse_args()
     for part in args.parts:
         if part not in PARTS:
             parser.error(f"{part} is no part: use some of {', '.join(PARTS)}")
     build = args.build.resolve()
     tally = Tally()
-    for part in args.parts or [name for name in PARTS if name != "bench"]:
+    for part in args.parts or [name for name in PARTS if name not in NAMED_ONLY]:
         started = time.monotonic()
         PARTS[part](tally, build)
         print(f"----  {part}: {time.monotonic() - started:.0f} s", flush=True)

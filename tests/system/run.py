@@ -27,7 +27,7 @@ from tests.system.kit import Bench, Miscounted, Skip, Test  # noqa: E402
 
 MODULES = ("a_direct", "a_ports", "a_queues", "b_offload", "b_classes", "b_flow", "c_switchover", "c_changes",
            "d_statistics", "e_devargs", "e_region", "e_switch", "f_deaths", "g_tools",
-           "h_agent", "h_policy", "h_deaths", "h_metrics", "h_traffic", "i_controllers")
+           "h_agent", "h_policy", "h_keys", "h_deaths", "h_metrics", "h_service", "h_traffic", "i_controllers")
 
 
 class Case:
