@@ -20,6 +20,7 @@
 #include "daemon.h"
 #include "dirs.h"
 #include "domain.h"
+#include "far.h"
 #include "fatal-signal.h"
 #include "journal.h"
 #include "links.h"
@@ -124,6 +125,7 @@ on_exit_command(struct unixctl_conn *conn, int argc, const char *argv[], void *r
 static void
 on_signal(void *aux OVS_UNUSED)
 {
+	hwy_far_exit(false);
 	hwy_domains_exit(false);
 }
 
@@ -173,6 +175,7 @@ main(int argc, char *argv[])
 		if (should_service_stop())
 			request.exiting = true;
 	}
+	hwy_far_exit(request.restart);
 	hwy_domains_exit(request.restart);
 	hwy_ovsdb_exit();
 	hwy_metrics_exit();
