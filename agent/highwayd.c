@@ -20,6 +20,7 @@
 #include "daemon.h"
 #include "dirs.h"
 #include "domain.h"
+#include "far.h"
 #include "fatal-signal.h"
 #include "journal.h"
 #include "links.h"
@@ -126,6 +127,7 @@ static void
 on_signal(void *aux OVS_UNUSED)
 {
 	hwy_notify_exit();
+	hwy_far_exit(false);
 	hwy_domains_exit(false);
 }
 
@@ -179,6 +181,7 @@ main(int argc, char *argv[])
 			request.exiting = true;
 	}
 	hwy_notify_exit();
+	hwy_far_exit(request.restart);
 	hwy_domains_exit(request.restart);
 	hwy_ovsdb_exit();
 	hwy_metrics_exit();

@@ -90,6 +90,7 @@ watch_offload(struct hwy_domain *d, unsigned int n)
 static void
 tick(struct hwy_domain *d, unsigned int n)
 {
+	struct hwy_far *far = NULL; /* all host ends of a domain have the same */
 	uint64_t dropped = 0;
 
 	if (d->host != NULL) {
@@ -107,6 +108,10 @@ tick(struct hwy_domain *d, unsigned int n)
 				d->region->geo.domain, swept, swept > 1 ? "es" : "", dropped);
 	}
 	for (size_t i = 0; i < RTE_DIM(d->devs); i++) {
+		if (d->devs[i] != NULL && d->devs[i]->role == HWY_GUEST)
+			hwy_dev_attach_tick(d->devs[i]);
+		else if (d->devs[i] != NULL && far != d->devs[i]->far)
+			hwy_far_tick(far = d->devs[i]->far);
 		if (d->devs[i] != NULL && d->devs[i]->eth->data->dev_started &&
 		    hwy_link_update(d->devs[i]->eth, 0) == 0)
 			rte_eth_dev_callback_process(d->devs[i]->eth, RTE_ETH_EVENT_INTR_LSC, NULL);
@@ -151,7 +156,7 @@ domain_free(struct hwy_domain *d)
 		close(d->stop_fd);
 	rte_eth_dev_callback_unregister(RTE_ETH_ALL, RTE_ETH_EVENT_NEW, new_port, d);
 	hwy_host_free(d->host);
-	if (d->region != NULL && !d->copy_rx)
+	if (d->extmem)
 		rte_extmem_unregister(d->region->base, d->region->size);
 	hwy_region_close(d->region);
 	pthread_mutex_destroy(&d->mutex);
@@ -183,9 +188,12 @@ domain_new(const struct hwy_devargs *args, struct hwy_domain **out, char *err)
 		d->shinfo[i].free_cb = chunk_free;
 		d->shinfo[i].fcb_opaque = &d->region->owners[i];
 	}
-	if (rte_extmem_register(d->region->base, d->region->size, NULL, 0,
-				(size_t)sysconf(_SC_PAGESIZE)) < 0 &&
-	    rte_errno != EEXIST) {
+	/* A guest could change a packet while the switch looks at it. */
+	d->copy_rx = args->role == HWY_HOST && d->region->geo.kind == HWY_KIND_PORT;
+	d->extmem = !d->copy_rx && (rte_extmem_register(d->region->base, d->region->size, NULL, 0,
+							(size_t)sysconf(_SC_PAGESIZE)) == 0 ||
+				    rte_errno == EEXIST);
+	if (!d->copy_rx && !d->extmem) {
 		d->copy_rx = true;
 		HWY_LOG(NOTICE, "domain %s: packets are copied on receive: %s", args->domain,
 			rte_strerror(rte_errno));
@@ -270,6 +278,10 @@ hwy_domain_add(struct hwy_domain *d, struct hwy_dev *dev, const struct hwy_devar
 	int rc = 0;
 
 	pthread_mutex_lock(&d->mutex);
+	if (args->has_keep)
+		hwy_region_keep(d->region, args->keep);
+	if (dev->role == HWY_HOST && d->region->geo.kind == HWY_KIND_PORT)
+		d->copy_rx = true;
 	if (dev->role == HWY_HOST && d->host == NULL) {
 		hwy_store(&hdr->policy, args->policy);
 		if (hwy_host_new(d->region, &d->host) < 0)
@@ -281,6 +293,10 @@ hwy_domain_add(struct hwy_domain *d, struct hwy_dev *dev, const struct hwy_devar
 			"give all of them the same",
 			args->port, args->domain);
 	}
+	if (rc == 0 && dev->role == HWY_HOST && hwy_dev_far_add(dev) < 0)
+		rc = hwy_fail(err, -ENOMEM, "port=%s: out of memory", args->port);
+	else if (rc == 0 && dev->role == HWY_GUEST)
+		hwy_dev_attach_init(dev);
 	for (size_t i = 0; rc == 0; i++) {
 		if (d->devs[i] == NULL) {
 			d->devs[i] = dev;
@@ -303,6 +319,8 @@ hwy_domain_del(struct hwy_domain *d, struct hwy_dev *dev)
 		else if (d->devs[i] != NULL && d->devs[i]->role == HWY_HOST)
 			hosts = true;
 	}
+	hwy_dev_far_del(dev);
+	hwy_dev_attach_close(dev);
 	if (dev->role == HWY_HOST && d->host != NULL) {
 		hwy_store_release(&dev->end->state, HWY_END_STOPPED);
 		hwy_host_port_gone(d->host, dev->index);

@@ -178,8 +178,7 @@ rx_links(struct hwy_rx_queue *q, struct rte_mbuf **pkts, uint16_t n, struct hwy_
 			in->allowed = in->cons;
 			if (in->prod_seen != in->cons ||
 			    unlikely(hwy_load(&in->at.ring->gate_epoch) != in->at.ring->pass_epoch))
-				in->allowed =
-					hwy_gate_link_limit(in, q->down_cons, q->dev->port->queues);
+				in->allowed = hwy_gate_link_limit(in, q->down_cons, q->dev->queues);
 		}
 		if (likely(in->allowed != in->cons))
 			done = (uint16_t)(done + hwy_get_burst(q, in, in->allowed, pkts + done,

@@ -80,14 +80,13 @@ put_chunks(struct hwy_producer *out, const struct hwy_domain *domain, struct rte
  * read in most cases, which are the first two, and those of descriptors.
  */
 static void
-chunks_ahead(const struct hwy_tx_queue *q, const struct hwy_producer *out)
+chunks_ahead(const struct hwy_region *region, const struct hwy_pool *pool,
+	     const struct hwy_producer *out)
 {
-	const struct hwy_pool *pool = &q->pool;
-
 	if (pool->free >= CHUNKS_AHEAD) {
-		const uint8_t *next = hwy_region_chunk(q->dev->domain->region,
-						       pool->cache[pool->free - CHUNKS_AHEAD]) +
-				      HWY_CHUNK_HEADROOM;
+		const uint8_t *next =
+			hwy_region_chunk(region, pool->cache[pool->free - CHUNKS_AHEAD]) +
+			HWY_CHUNK_HEADROOM;
 
 		hwy_prefetch_write(next);
 		hwy_prefetch_write(next + HWY_CACHE_LINE);
@@ -100,8 +99,10 @@ hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 	      struct hwy_free_list *list)
 {
 	const struct hwy_domain *domain = q->dev->domain;
+	const struct hwy_region *region = out->far != NULL ? out->far->region : domain->region;
+	struct hwy_pool *pool = out->far != NULL ? &out->far->pool[q->id] : &q->pool;
 	const struct rte_mbuf *seg = m;
-	uint32_t capacity = domain->region->geo.chunk_stride - HWY_CHUNK_HEADROOM;
+	uint32_t capacity = region->geo.chunk_stride - HWY_CHUNK_HEADROOM;
 	uint32_t length = m->pkt_len, offset = 0;
 	uint32_t parts, first;
 
@@ -127,14 +128,14 @@ hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 		rte_pktmbuf_free(m);
 		return (int)slots;
 	}
-	if (all_chunks(domain, m) && m->nb_segs <= room) {
+	if (out->far == NULL && all_chunks(domain, m) && m->nb_segs <= room) {
 		hwy_count(&q->counters->zero_copy, 1);
 		return put_chunks(out, domain, m, list);
 	}
 	parts = (length + capacity - 1) / capacity;
 	if (parts > room)
 		return HWY_PUT_FULL;
-	if (q->pool.free < parts && hwy_pool_refill(&q->pool) < parts) {
+	if (pool->free < parts && hwy_pool_refill(pool) < parts) {
 		hwy_count(&q->counters->no_buffer, 1);
 		return HWY_PUT_FULL;
 	}
@@ -144,10 +145,9 @@ hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 		uint32_t chunk = 0;
 
 		left -= part;
-		(void)hwy_pool_take(&q->pool, &chunk);
-		chunks_ahead(q, out);
-		gather(hwy_region_chunk(domain->region, chunk) + HWY_CHUNK_HEADROOM, part, &seg,
-		       &offset);
+		(void)hwy_pool_take(pool, &chunk);
+		chunks_ahead(region, pool, out);
+		gather(hwy_region_chunk(region, chunk) + HWY_CHUNK_HEADROOM, part, &seg, &offset);
 		hwy_store(&out->at.desc[out->prod & out->at.mask],
 			  HWY_DESC(chunk, left > 0 ? HWY_DESC_MORE : 0, HWY_CHUNK_HEADROOM, part));
 		out->prod++;
@@ -194,6 +194,8 @@ hwy_get_large(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t desc, ui
 	uint32_t entries = 0, length = 0;
 	bool ok = true, more;
 
+	if (unlikely(in->far != NULL))
+		return hwy_get_far(q, in, desc, avail, head, filled);
 	/* Every descriptor is read once, and what is checked is what is used. */
 	*filled = false;
 	do {
