@@ -49,6 +49,12 @@ hwy_domain_ref(const char *name, const char *dir)
 	return d;
 }
 
+bool
+hwy_domain_is_isolated(const struct hwy_domain *d)
+{
+	return d->name[0] == '@';
+}
+
 static void
 trouble(struct hwy_domain *d, const char *sentence)
 {

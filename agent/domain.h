@@ -39,6 +39,9 @@ extern struct hmap hwy_domains;
 struct hwy_domain *hwy_domain_ref(const char *name, const char *dir);
 void hwy_domain_unref(struct hwy_domain *domain);
 
+/* Is it that of one isolated port, and no domain by a name? */
+bool hwy_domain_is_isolated(const struct hwy_domain *domain);
+
 /* Beats; attaches to regions that are there now, leaves those that are not. */
 void hwy_domains_run(void);
 void hwy_domains_wait(void);

@@ -21,14 +21,19 @@ enum hwy_event_kind {
 	HWY_EVENT_PROHIBITED, /* a port may not */
 	HWY_EVENT_OPENED,     /* a link carries packets */
 	HWY_EVENT_CLOSED,     /* it carries none any more */
+	HWY_EVENT_VM_SEEN,    /* a virtual machine is known */
+	HWY_EVENT_VM_GONE,    /* it has shut down, or QEMU is gone */
+	HWY_EVENT_VM_RESET,
+	HWY_EVENT_VM_PAUSED,
+	HWY_EVENT_VM_RESUMED,
 };
-#define HWY_N_EVENT_KINDS (HWY_EVENT_CLOSED + 1)
+#define HWY_N_EVENT_KINDS (HWY_EVENT_VM_RESUMED + 1)
 
 struct hwy_event {
 	uint64_t serial;     /* from 1 on */
 	long long int at_ms; /* time_wall_msec() */
 	enum hwy_event_kind kind;
-	char *bridge, *port, *peer; /* NULL where there is none */
+	char *bridge, *port, *peer; /* NULL where there is none; a machine's name is 'peer' */
 	long long int took_us;      /* from cause to effect; negative: not known */
 	char *text;                 /* one sentence */
 };

@@ -9,6 +9,7 @@
  *   flowmon.c  the flow monitor on it, which feeds the bridge's detector
  *   domain.c   regions: found, attached to, told that we live
  *   links.c    verdicts and policy become permits and proofs in the regions
+ *   machines.c which virtual machine holds which port; hotplug/ knows the machines
  *   journal.c  what happened, once each
  *   report.c   what the operator asks for; metrics.c what Prometheus asks for
  *
@@ -97,6 +98,7 @@ struct hwy_ofport {
 	uint32_t hint;                    /* where it was in the region: hwy_domain_port() */
 	char *trouble;                    /* devargs that make no sense, in a sentence; or NULL */
 	bool is_protected;                /* Port.protected */
+	char *vm_uuid, *iface_id;         /* of external_ids, or NULL */
 	struct hwy_policy_reasons policy; /* by the database */
 	struct hwy_decision decided;
 };

@@ -14,6 +14,7 @@ struct hwy_settings {
 	long long int debounce_ms; /* highway-debounce-ms */
 	size_t journal_size;       /* highway-journal-size */
 	char *metrics;             /* highway-metrics, or NULL */
+	char *qmp_dir;             /* highway-qmp-dir, or NULL */
 };
 extern struct hwy_settings hwy_settings;
 
