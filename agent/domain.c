@@ -144,7 +144,11 @@ static void
 attach(void *arg)
 {
 	struct attaching *a = arg;
-	struct hwy_region_config config = {.dir = a->domain->dir, .domain = a->domain->name};
+	struct hwy_region_config config = {
+		.dir = a->domain->dir,
+		.domain = a->domain->name,
+		.kind = a->domain->name[0] == HWY_MARK_PORT ? HWY_KIND_PORT : HWY_KIND_DOMAIN,
+	};
 
 	a->rc = hwy_region_open(&config, &a->region, a->err);
 	if (a->rc < 0)

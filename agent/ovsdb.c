@@ -205,15 +205,19 @@ devargs_trouble(const struct ovsrec_interface *i, const struct devargs *d)
 		return xasprintf("interface %s: its dpdk-devargs have role=%s, Open vSwitch has "
 				 "host ends: write role=host",
 				 i->name, d->role != NULL ? d->role : "guest");
-	if (d->domain == NULL || !hwy_name_ok(d->domain))
+	if (d->domain != NULL && !hwy_name_ok(d->domain))
 		return xasprintf("interface %s: domain=%s of its dpdk-devargs is not a name: use 1 "
 				 "to 31 letters, digits, '.', '_' and '-'",
-				 i->name, d->domain != NULL ? d->domain : "");
+				 i->name, d->domain);
 	if (d->port == NULL || !hwy_name_ok(d->port))
 		return xasprintf(
 			"interface %s: port=%s of its dpdk-devargs is not a name: use 1 to "
 			"31 letters, digits, '.', '_' and '-'",
 			i->name, d->port != NULL ? d->port : "");
+	if (d->domain == NULL && strlen(d->port) > HWY_NAME_SIZE - 2)
+		return xasprintf("interface %s: port=%s of its dpdk-devargs is too long for a port "
+				 "without domain=: use at most 30 characters",
+				 i->name, d->port);
 	if (d->dir != NULL && d->dir[0] != '/')
 		return xasprintf("interface %s: dir=%s of its dpdk-devargs is not an absolute path",
 				 i->name, d->dir);
@@ -236,7 +240,10 @@ read_devargs(const struct ovsrec_interface *i, struct hwy_ofport *port)
 		parse_devargs(copy, &d);
 		trouble = devargs_trouble(i, &d);
 		if (trouble == NULL) {
-			domain = hwy_domain_ref(d.domain, d.dir);
+			char *isolated = xasprintf("%c%s", HWY_MARK_PORT, d.port);
+
+			domain = hwy_domain_ref(d.domain != NULL ? d.domain : isolated, d.dir);
+			free(isolated);
 			ovs_strlcpy(hwname, d.port, sizeof hwname);
 		}
 		free(copy);

@@ -300,11 +300,12 @@ static void
 report(const struct look *look)
 {
 	const struct hwy_snap *s = look->s;
+	char title[HWY_TITLE_SIZE];
 	uint32_t held = 0, alive = 0;
 
 	for (uint32_t c = 1; c <= HWY_MAX_CLIENTS; c++)
 		held += s->census.held[c];
-	printf("domain %s: %s\n", s->geo.domain, s->path);
+	printf("%s: %s\n", hwy_region_title(&s->geo, title), s->path);
 	printf("  buffers: %u in all, %u free, %u in rings, %u held\n", s->geo.chunk_count,
 	       s->census.free, s->census.in_rings, held);
 	for (uint32_t c = 1; c < HWY_MAX_CLIENTS; c++) {

@@ -123,7 +123,7 @@ add_file(struct search *search, const char *path)
 	regions = reallocarray(found->regions, found->n + 1, sizeof(regions[0]));
 	if (regions != NULL)
 		found->regions = regions;
-	if (regions == NULL || !hwy_name_ok(i.region->geo.domain) ||
+	if (regions == NULL || !hwy_region_name_ok(i.region->geo.domain, i.region->geo.kind) ||
 	    known_already(found, i.region)) {
 		hwy_region_close(i.region);
 		return;
@@ -147,7 +147,8 @@ scan(struct search *search, const char *dir)
 		return;
 	}
 	while ((entry = readdir(d)) != NULL) {
-		if (!hwy_name_ok(entry->d_name) ||
+		if ((!hwy_name_ok(entry->d_name) &&
+		     !hwy_region_name_ok(entry->d_name, HWY_KIND_PORT)) ||
 		    (search->options->domain != NULL &&
 		     strcmp(entry->d_name, search->options->domain) != 0) ||
 		    snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) >= (int)sizeof(path))
@@ -200,7 +201,8 @@ hwy_find(const struct hwy_options *options, bool quiet, struct hwy_found *found)
 	if (options->domain != NULL && strchr(options->domain, '/') != NULL) {
 		search.named = true;
 		add_file(&search, options->domain);
-	} else if (options->domain != NULL && !hwy_name_ok(options->domain)) {
+	} else if (options->domain != NULL && !hwy_name_ok(options->domain) &&
+		   !hwy_region_name_ok(options->domain, HWY_KIND_PORT)) {
 		return hwy_misused("domain '%s' is neither a name nor the path of a region file",
 				   options->domain);
 	} else {

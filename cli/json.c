@@ -265,6 +265,7 @@ domain(const struct hwy_view *view, const struct hwy_snap *s, const struct hwy_s
 	json_t *file = json_string(s->path);
 
 	put(o, "name", json_string(s->geo.domain));
+	put(o, "kind", json_string(s->geo.kind == HWY_KIND_PORT ? "port" : "domain"));
 	put(o, "file", file != NULL ? file : json_null()); /* a path need not be UTF-8 */
 	put(o, "size", number(s->geo.file_size));
 	put(o, "created", seconds(s->geo.created_ns));

@@ -258,7 +258,9 @@ choose(const struct hwy_options *options, const struct hwy_found *found, struct 
 		const char *domain = o->region->geo.domain;
 
 		o->port = o->name != NULL ? hwy_snap_find(snaps[hit], o->name) : HWY_SNAP_NONE;
-		if (o->name != NULL)
+		if (o->name != NULL && o->region->geo.kind == HWY_KIND_PORT)
+			snprintf(o->what, sizeof(o->what), "port %s", o->name);
+		else if (o->name != NULL)
 			snprintf(o->what, sizeof(o->what), "port %s of domain %s", o->name, domain);
 		else
 			snprintf(o->what, sizeof(o->what), "domain %s", domain);

@@ -30,10 +30,10 @@ hwy_view_link(const struct hwy_view *view, const struct hwy_snap *s,
 void
 hwy_show_head(FILE *out, const struct hwy_snap *s, bool narrow)
 {
-	char size[HWY_WORD_SIZE], age[HWY_WORD_SIZE];
+	char size[HWY_WORD_SIZE], age[HWY_WORD_SIZE], title[HWY_TITLE_SIZE];
 	const struct hwy_snap_client *host = &s->clients[s->host];
 
-	fprintf(out, "domain %s: %s, %s, age %s,%s", s->geo.domain, s->path,
+	fprintf(out, "%s: %s, %s, age %s,%s", hwy_region_title(&s->geo, title), s->path,
 		hwy_word_bytes(s->geo.file_size, size),
 		hwy_word_age(s->geo.created_ns, s->now_ns, age), narrow ? "\n  " : " ");
 	if (s->host == 0)

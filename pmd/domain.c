@@ -151,7 +151,7 @@ domain_free(struct hwy_domain *d)
 		close(d->stop_fd);
 	rte_eth_dev_callback_unregister(RTE_ETH_ALL, RTE_ETH_EVENT_NEW, new_port, d);
 	hwy_host_free(d->host);
-	if (d->region != NULL && !d->copy_rx)
+	if (d->extmem)
 		rte_extmem_unregister(d->region->base, d->region->size);
 	hwy_region_close(d->region);
 	pthread_mutex_destroy(&d->mutex);
@@ -183,9 +183,12 @@ domain_new(const struct hwy_devargs *args, struct hwy_domain **out, char *err)
 		d->shinfo[i].free_cb = chunk_free;
 		d->shinfo[i].fcb_opaque = &d->region->owners[i];
 	}
-	if (rte_extmem_register(d->region->base, d->region->size, NULL, 0,
-				(size_t)sysconf(_SC_PAGESIZE)) < 0 &&
-	    rte_errno != EEXIST) {
+	/* A guest could change a packet while the switch looks at it. */
+	d->copy_rx = args->role == HWY_HOST && d->region->geo.kind == HWY_KIND_PORT;
+	d->extmem = !d->copy_rx && (rte_extmem_register(d->region->base, d->region->size, NULL, 0,
+							(size_t)sysconf(_SC_PAGESIZE)) == 0 ||
+				    rte_errno == EEXIST);
+	if (!d->copy_rx && !d->extmem) {
 		d->copy_rx = true;
 		HWY_LOG(NOTICE, "domain %s: packets are copied on receive: %s", args->domain,
 			rte_strerror(rte_errno));
@@ -270,6 +273,10 @@ hwy_domain_add(struct hwy_domain *d, struct hwy_dev *dev, const struct hwy_devar
 	int rc = 0;
 
 	pthread_mutex_lock(&d->mutex);
+	if (args->has_keep)
+		hwy_region_keep(d->region, args->keep);
+	if (dev->role == HWY_HOST && d->region->geo.kind == HWY_KIND_PORT)
+		d->copy_rx = true;
 	if (dev->role == HWY_HOST && d->host == NULL) {
 		hwy_store(&hdr->policy, args->policy);
 		if (hwy_host_new(d->region, &d->host) < 0)

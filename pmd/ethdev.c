@@ -35,13 +35,11 @@ dev_configure(struct rte_eth_dev *eth)
 {
 	struct hwy_dev *dev = hwy_dev_of(eth);
 
-	if (eth->data->nb_rx_queues > dev->port->queues ||
-	    eth->data->nb_tx_queues > dev->port->queues) {
+	if (eth->data->nb_rx_queues > dev->queues || eth->data->nb_tx_queues > dev->queues) {
 		HWY_LOG(ERR,
 			"port %s has queues=%u, %u rx and %u tx are too many: name more queues= at "
 			"both ends",
-			dev->name, dev->port->queues, eth->data->nb_rx_queues,
-			eth->data->nb_tx_queues);
+			dev->name, dev->queues, eth->data->nb_rx_queues, eth->data->nb_tx_queues);
 		return -EINVAL;
 	}
 	return 0;
@@ -95,7 +93,7 @@ host_start(struct hwy_dev *dev)
 
 		q->n_normal = 0;
 		q->turn = 0;
-		for (uint32_t u = i; u < dev->port->queues; u += n_rx) {
+		for (uint32_t u = i; u < dev->queues; u += n_rx) {
 			struct hwy_inlet *up = &q->normal[q->n_normal++];
 
 			up->queue = u;
@@ -194,8 +192,8 @@ dev_infos_get(struct rte_eth_dev *eth, struct rte_eth_dev_info *info)
 {
 	const struct hwy_dev *dev = hwy_dev_of(eth);
 
-	info->max_rx_queues = (uint16_t)dev->port->queues;
-	info->max_tx_queues = (uint16_t)dev->port->queues;
+	info->max_rx_queues = (uint16_t)dev->queues;
+	info->max_tx_queues = (uint16_t)dev->queues;
 	info->max_mac_addrs = 1;
 	info->min_rx_bufsize = 2 * HWY_INLINE_MAX;
 	info->min_mtu = HWY_MIN_MTU;
@@ -459,6 +457,7 @@ hwy_dev_init(struct rte_eth_dev *eth, const struct hwy_devargs *args, char *err)
 	if (rc < 0)
 		goto put;
 	dev->port = &dev->region->ports[dev->index];
+	dev->queues = RTE_MIN(hwy_load(&dev->port->queues), (uint32_t)HWY_MAX_QUEUES);
 	dev->end = &dev->port->end[args->role];
 	dev->peer = &dev->port->end[args->role == HWY_HOST ? HWY_GUEST : HWY_HOST];
 	memcpy(dev->end->mac, mac.addr_bytes, sizeof(dev->end->mac));

@@ -237,7 +237,7 @@ hwy_guest_start(struct hwy_dev *dev)
 		struct hwy_rx_queue *q = dev->rxq[i];
 
 		q->n_normal = 0;
-		for (uint32_t d = 0; d < dev->port->queues; d++) {
+		for (uint32_t d = 0; d < dev->queues; d++) {
 			struct hwy_ring_at at = hwy_region_ring(dev->region, dev->port->down[d]);
 
 			q->down_cons[d] = &at.ring->delivered;

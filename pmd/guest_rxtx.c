@@ -174,7 +174,7 @@ rx_links(struct hwy_rx_queue *q, struct rte_mbuf **pkts, uint16_t n, struct hwy_
 		/* A gate wants to be passed even if nothing came after it. */
 		if (in->prod_seen != in->cons ||
 		    unlikely(hwy_load(&in->at.ring->gate_epoch) != in->at.ring->pass_epoch)) {
-			limit = hwy_gate_link_limit(in, q->down_cons, q->dev->port->queues);
+			limit = hwy_gate_link_limit(in, q->down_cons, q->dev->queues);
 			if (likely(limit != in->cons))
 				done = (uint16_t)(done + hwy_get_burst(q, in, limit, pkts + done,
 								       (uint16_t)(n - done), got));

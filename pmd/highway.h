@@ -49,7 +49,9 @@ struct hwy_domain {
 	struct rte_mbuf_ext_shared_info *shinfo; /* [chunk_count], this process's own */
 	bool offload_said;          /* the warning that there is no offload was given */
 	unsigned int offload_since; /* tick without traffic before it */
-	bool copy_rx;               /* chunks must not reach a device that may DMA from them */
+	bool copy_rx; /* no chunk reaches the application: a device may DMA from it, or a guest
+		       * that is not trusted may change it */
+	bool extmem;  /* the region is known to EAL */
 	pthread_t thread;
 	int stop_fd;           /* eventfd that ends the control thread */
 	pthread_mutex_t mutex; /* of 'devs' */
@@ -66,6 +68,8 @@ struct hwy_devargs {
 	enum hwy_idle idle;
 	enum hwy_policy policy;
 	bool has_policy;
+	bool keep;
+	bool has_keep;
 	struct rte_ether_addr mac;
 	bool has_mac;
 };
@@ -153,6 +157,7 @@ struct hwy_dev {
 	struct hwy_end *end;   /* ours */
 	struct hwy_end *peer;  /* the other one */
 	uint32_t index;        /* of the port in the region */
+	uint32_t queues;       /* of the port, as they were when it was attached to */
 	uint16_t port_id;      /* ethdev */
 	enum hwy_role role;
 	enum hwy_idle idle;

@@ -45,7 +45,7 @@ show_one(struct hwy_dev *dev, void *arg)
 	rte_tel_data_add_dict_string(w->d, "region", dev->region->path);
 	rte_tel_data_add_dict_string(w->d, "role", dev->role == HWY_HOST ? "host" : "guest");
 	rte_tel_data_add_dict_int(w->d, "link_up", hwy_end_up(dev->end) && hwy_end_up(dev->peer));
-	rte_tel_data_add_dict_int(w->d, "queues", (int)dev->port->queues);
+	rte_tel_data_add_dict_int(w->d, "queues", (int)dev->queues);
 	rte_tel_data_add_dict_int(w->d, "mtu", (int)hwy_load(&dev->end->mtu));
 	rte_tel_data_add_dict_int(w->d, "routes", (int)hwy_load(&dev->port->n_routes));
 	rte_tel_data_add_dict_int(w->d, "links_in", (int)hwy_load(&dev->port->n_in));

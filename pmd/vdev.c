@@ -3,22 +3,27 @@
  * The virtual device: net_highway<N>,domain=...,port=...[,...]
  *
  *   option   meaning                                       default      valid
- *   domain   trust domain: names the region file           (required)   1-31 of [A-Za-z0-9._-]
- *   port     port of the domain                            (required)   1-31 of [A-Za-z0-9._-]
+ *   domain   trust domain: names the region file           none         1-31 of [A-Za-z0-9._-]
+ *   port     port of the domain, or an isolated one        (required)   1-31 of [A-Za-z0-9._-]
  *   role     which end of the port this is                 guest        guest, host
  *   queues   rings each way; both ends must agree          1            1-8
  *   dir      folder of the region file                     see below    an absolute path
- *   size     of the region                                 64M          power of two, 1M-64G
+ *   size     of the region                                 see below    power of two, 1M-64G
  *   ring     entries of each ring                          1024         power of two, 64-16384
  *   buf      bytes of each buffer, headroom included       2368         multiple of 64, 1024-65472
  *   idle     what an empty receive poll does               poll         poll, yield, pause
  *   policy   what the bypass needs; role=host only         auto         auto, agent
+ *   keep     whether the region stays without users        no           no, yes
  *   mac      address of this end                           from names   xx:xx:xx:xx:xx:xx
+ *
+ * A port without domain= is isolated: it has a region of its own, the file "@PORT", which
+ * nobody but the switch and its VNF needs to map.
  *
  * policy=agent opens no link without the permit of a living agent (highwayd); policy=auto
  * needs none, but obeys one that forbids.  All host ends of a domain must agree.
  *
- * size, ring and buf are the domain's: they count for whoever makes its region, and
+ * The default of size is 64M for a domain, 16M for an isolated port.
+ * size, ring and buf are the region's: they count for whoever makes its region, and
  * whoever comes later may leave them out or must name the same.  Without dir= the
  * region is looked for, and made, in /dev/hugepages/highway if huge pages are mounted
  * there and free, else in /dev/shm/highway.
@@ -37,6 +42,8 @@ static const char *const idles[] = {
 
 static const char *const policies[] = {
 	[HWY_POLICY_AUTO] = "auto", [HWY_POLICY_AGENT] = "agent", NULL};
+
+static const char *const keeps[] = {"no", "yes", NULL};
 
 static int
 parse_choice(const char *key, const char *value, const char *const *choices, int *out, char *err)
@@ -116,6 +123,12 @@ parse_one(struct hwy_devargs *a, const char *key, const char *value, char *err)
 		a->has_policy = true;
 		return rc;
 	}
+	if (strcmp(key, "keep") == 0) {
+		rc = parse_choice(key, value, keeps, &choice, err);
+		a->keep = choice == 1;
+		a->has_keep = true;
+		return rc;
+	}
 	if (strcmp(key, "dir") == 0) {
 		if (value[0] != '/' || strlen(value) >= sizeof(a->dir) - 64)
 			return hwy_fail(err, -EINVAL, "dir=%s is not an absolute path", value);
@@ -146,11 +159,26 @@ parse_one(struct hwy_devargs *a, const char *key, const char *value, char *err)
 	return 0;
 }
 
+/* A port of no domain has a region of its own. */
+static int
+isolate(struct hwy_devargs *a, char *err)
+{
+	if (snprintf(a->domain, sizeof(a->domain), "%c%s", HWY_MARK_PORT, a->port) >=
+	    (int)sizeof(a->domain))
+		return hwy_fail(err, -EINVAL,
+				"port=%s is too long for a port without domain=: use at most 30 "
+				"characters",
+				a->port);
+	a->region.kind = HWY_KIND_PORT;
+	a->policy = HWY_POLICY_AGENT;
+	return 0;
+}
+
 int
 hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 {
-	static const char *const known[] = {"domain", "port", "role", "queues", "dir",   "size",
-					    "ring",   "buf",  "idle", "mac",    "policy"};
+	static const char *const known[] = {"domain", "port", "role", "queues", "dir",    "size",
+					    "ring",   "buf",  "idle", "mac",    "policy", "keep"};
 	struct rte_kvargs *kvlist = rte_kvargs_parse(params != NULL ? params : "", NULL);
 	bool seen[RTE_DIM(known)] = {false};
 	int rc = 0;
@@ -169,7 +197,7 @@ hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 			rc = hwy_fail(
 				err, -EINVAL,
 				"%s=%s is no option: known are domain, port, role, queues, dir, "
-				"size, ring, buf, idle, policy and mac",
+				"size, ring, buf, idle, policy, keep and mac",
 				key, kvlist->pairs[i].value ? kvlist->pairs[i].value : "");
 		else if (seen[k])
 			rc = hwy_fail(err, -EINVAL, "%s=%s is given a second time: leave one out",
@@ -180,12 +208,14 @@ hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 			seen[k] = true;
 	}
 	rte_kvargs_free(kvlist);
-	if (rc == 0 && a->domain[0] == 0)
-		rc = hwy_fail(err, -EINVAL,
-			      "domain= is missing: name the trust domain of the port");
 	if (rc == 0 && a->port[0] == 0)
-		rc = hwy_fail(err, -EINVAL, "port= is missing: name the port in domain=%s",
-			      a->domain);
+		rc = hwy_fail(err, -EINVAL, "port= is missing: name the port%s%s",
+			      a->domain[0] != 0 ? " in domain=" : "", a->domain);
+	if (rc == 0 && a->domain[0] == 0 && a->has_policy)
+		rc = hwy_fail(err, -EINVAL,
+			      "policy=%s belongs to a domain: leave it out for port=%s, whose "
+			      "bypass needs a proof",
+			      policies[a->policy], a->port);
 	if (rc == 0 && a->queues > HWY_MAX_QUEUES)
 		rc = hwy_fail(err, -EINVAL, "queues=%u is not between 1 and %d", a->queues,
 			      HWY_MAX_QUEUES);
@@ -193,6 +223,8 @@ hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 		rc = hwy_fail(err, -EINVAL,
 			      "policy=%s belongs to the host end of port=%s: leave it out here",
 			      policies[a->policy], a->port);
+	if (rc == 0 && a->domain[0] == 0)
+		rc = isolate(a, err);
 	a->region.domain = a->domain;
 	a->region.dir = a->dir[0] != 0 ? a->dir : NULL;
 	return rc;
@@ -261,4 +293,5 @@ RTE_PMD_REGISTER_PARAM_STRING(net_highway, "domain=<name> "
 					   "buf=<bytes> "
 					   "idle=poll|yield|pause "
 					   "policy=auto|agent "
+					   "keep=no|yes "
 					   "mac=<xx:xx:xx:xx:xx:xx>");

@@ -34,6 +34,53 @@ hwy_name_ok(const char *name)
 	return true;
 }
 
+bool
+hwy_region_name_ok(const char *name, enum hwy_kind kind)
+{
+	if (kind == HWY_KIND_DOMAIN)
+		return hwy_name_ok(name);
+	if (kind == HWY_KIND_PORT)
+		return name[0] == HWY_MARK_PORT && strlen(name) < HWY_NAME_SIZE &&
+		       hwy_name_ok(name + 1);
+	return kind == HWY_KIND_LINK && name[0] == HWY_MARK_LINK && strlen(name) == 17 &&
+	       strspn(name + 1, "0123456789abcdef") == 16;
+}
+
+const char *
+hwy_region_title(const struct hwy_header *header, char title[HWY_TITLE_SIZE])
+{
+	static const char *const words[] = {
+		[HWY_KIND_DOMAIN] = "domain", [HWY_KIND_PORT] = "port", [HWY_KIND_LINK] = "link"};
+
+	snprintf(title, HWY_TITLE_SIZE, "%s %s", words[header->kind],
+		 header->domain + (header->kind != HWY_KIND_DOMAIN));
+	return title;
+}
+
+static uint64_t
+default_size(enum hwy_kind kind)
+{
+	return kind == HWY_KIND_DOMAIN ? HWY_DEFAULT_SIZE
+	       : kind == HWY_KIND_PORT ? HWY_DEFAULT_PORT
+				       : HWY_DEFAULT_LINK;
+}
+
+/* How many ports, links, attach slots and, at most, rings a region of its size holds. */
+static void
+lay_tables_out(struct hwy_header *h, enum hwy_kind kind, uint64_t size)
+{
+	bool large = size >= 16u << 20;
+
+	h->kind = kind;
+	h->port_count = kind != HWY_KIND_DOMAIN ? 1 : large ? HWY_MAX_PORTS : 8;
+	h->link_count = kind == HWY_KIND_LINK   ? 1
+			: kind == HWY_KIND_PORT ? 2 * HWY_MAX_ATTACH
+			: large                 ? HWY_MAX_LINKS
+						: 32;
+	h->attach_count = kind == HWY_KIND_LINK ? 0 : HWY_MAX_ATTACH;
+	h->ring_count = kind == HWY_KIND_DOMAIN ? 65535 : 2 * HWY_MAX_QUEUES;
+}
+
 static uint64_t
 round_up(uint64_t value, uint64_t unit)
 {
@@ -44,7 +91,7 @@ round_up(uint64_t value, uint64_t unit)
 static int
 lay_out(struct hwy_header *h, const struct hwy_region_config *config, char *err)
 {
-	uint64_t size = config->size != 0 ? config->size : HWY_DEFAULT_SIZE;
+	uint64_t size = config->size != 0 ? config->size : default_size(config->kind);
 	uint64_t at, rings, left;
 
 	memset(h, 0, sizeof(*h));
@@ -57,11 +104,10 @@ lay_out(struct hwy_header *h, const struct hwy_region_config *config, char *err)
 	h->header_size = sizeof(*h);
 	h->file_size = size;
 	snprintf(h->domain, sizeof(h->domain), "%s", config->domain);
-	h->port_count = size >= 16u << 20 ? HWY_MAX_PORTS : 8;
-	h->link_count = size >= 16u << 20 ? HWY_MAX_LINKS : 32;
+	lay_tables_out(h, config->kind, size);
 	h->ring_size = config->ring_size != 0 ? config->ring_size
-		       : size >= 16u << 20    ? HWY_DEFAULT_RING
-					      : 128;
+		       : size >= (config->kind == HWY_KIND_LINK ? 8u : 16u) << 20 ? HWY_DEFAULT_RING
+										  : 128;
 	if (h->ring_size < 64 || h->ring_size > 16384 || (h->ring_size & (h->ring_size - 1)) != 0)
 		return hwy_fail(err, -EINVAL,
 				"ring=%u is not a power of two between 64 and 16384: try ring=1024",
@@ -83,10 +129,13 @@ lay_out(struct hwy_header *h, const struct hwy_region_config *config, char *err)
 	at += sizeof(struct hwy_port) * h->port_count;
 	h->off_links = at = round_up(at, 4096);
 	at += sizeof(struct hwy_link) * h->link_count;
+	h->off_attach = at = round_up(at, HWY_CACHE_LINE);
+	at += sizeof(struct hwy_attach) * h->attach_count * h->port_count;
 	h->off_ring_tags = at = round_up(at, HWY_CACHE_LINE);
 	rings = (size - at) / 3 / h->ring_stride;
-	h->ring_count = rings < 65535 ? (uint32_t)rings : 65535;
-	if (h->ring_count < 4)
+	if (rings < h->ring_count)
+		h->ring_count = (uint32_t)rings;
+	if (h->ring_count < 4 || (config->kind == HWY_KIND_LINK && rings < 2 * HWY_MAX_QUEUES))
 		return hwy_fail(
 			err, -ENOSPC,
 			"size=%llu has no room for four rings of ring=%u entries: enlarge size= "
@@ -128,6 +177,7 @@ parts_in_order(const struct hwy_header *h)
 		{h->off_clients, sizeof(struct hwy_client) * HWY_MAX_CLIENTS},
 		{h->off_ports, sizeof(struct hwy_port) * h->port_count},
 		{h->off_links, sizeof(struct hwy_link) * h->link_count},
+		{h->off_attach, sizeof(struct hwy_attach) * h->attach_count * h->port_count},
 		{h->off_ring_tags, 4ULL * h->ring_count},
 		{h->off_owners, h->chunk_count},
 		{h->off_rings, h->ring_stride * h->ring_count},
@@ -141,10 +191,18 @@ parts_in_order(const struct hwy_header *h)
 	return true;
 }
 
+/* What is not a domain has one port, and a name that says what it is. */
+static bool
+kind_makes_sense(const struct hwy_header *h)
+{
+	return h->port_count == 1 && hwy_region_name_ok(h->domain, (enum hwy_kind)h->kind) &&
+	       (h->kind != HWY_KIND_LINK || h->ring_count >= 2 * HWY_MAX_QUEUES);
+}
+
 static bool
 reserved_used(const struct hwy_header *h)
 {
-	uint8_t used = h->reserved0 != 0;
+	uint8_t used = 0;
 
 	for (size_t i = 0; i < sizeof(h->reserved1); i++)
 		used |= h->reserved1[i];
@@ -193,11 +251,15 @@ validate(const struct hwy_header *h, uint64_t file_size, const char *path, char 
 	    !part_fits(h, h->off_clients, sizeof(struct hwy_client), HWY_MAX_CLIENTS) ||
 	    !part_fits(h, h->off_ports, sizeof(struct hwy_port), h->port_count) ||
 	    !part_fits(h, h->off_links, sizeof(struct hwy_link), h->link_count) ||
+	    !part_fits(h, h->off_attach, sizeof(struct hwy_attach) * h->port_count,
+		       h->attach_count) ||
 	    !part_fits(h, h->off_ring_tags, 4, h->ring_count) ||
 	    !part_fits(h, h->off_owners, 1, h->chunk_count) ||
 	    !part_fits(h, h->off_rings, h->ring_stride, h->ring_count) ||
 	    !part_fits(h, h->off_chunks, h->chunk_stride, h->chunk_count) ||
-	    memchr(h->domain, 0, sizeof(h->domain)) == NULL)
+	    h->attach_count > HWY_MAX_ATTACH || h->kind > HWY_KIND_LINK ||
+	    memchr(h->domain, 0, sizeof(h->domain)) == NULL ||
+	    (h->kind != HWY_KIND_DOMAIN && !kind_makes_sense(h)))
 		return hwy_fail(err, -EPROTO, "%s has a header that makes no sense: %s", path,
 				remedy);
 	if (!parts_in_order(h))
@@ -243,6 +305,7 @@ map(struct hwy_region *r, uint64_t size, char *err)
 	r->clients = (void *)(r->base + first.off_clients);
 	r->ports = (void *)(r->base + first.off_ports);
 	r->links = (void *)(r->base + first.off_links);
+	r->attach = (void *)(r->base + first.off_attach);
 	r->ring_tags = (void *)(r->base + first.off_ring_tags);
 	r->owners = r->base + first.off_owners;
 	r->rings = r->base + first.off_rings;
@@ -392,7 +455,7 @@ find_path(const struct hwy_region_config *config, char *path, size_t size, char 
 		}
 		for (size_t i = 0; hwy_default_dirs[i] != NULL && dir == NULL; i++) {
 			if (dir_has_room(hwy_default_dirs[i],
-					 config->size ? config->size : HWY_DEFAULT_SIZE))
+					 config->size ? config->size : default_size(config->kind)))
 				dir = hwy_default_dirs[i];
 		}
 		if (dir == NULL)
@@ -454,11 +517,17 @@ hwy_region_open(const struct hwy_region_config *config, struct hwy_region **out,
 	int rc;
 
 	*out = NULL;
-	if (config->domain == NULL || !hwy_name_ok(config->domain))
+	if (config->domain == NULL || !hwy_region_name_ok(config->domain, config->kind))
 		return hwy_fail(
 			err, -EINVAL,
-			"domain=%s is not a name: use 1 to 31 letters, digits, '.', '_' and '-'",
-			config->domain != NULL ? config->domain : "");
+			config->kind == HWY_KIND_PORT
+				? "port=%s is not a name for a port without domain=: use 1 to 30 "
+				  "letters, digits, '.', '_' and '-'"
+				: "domain=%s is not a name: use 1 to 31 letters, digits, '.', '_' "
+				  "and '-'",
+			config->domain == NULL ? ""
+					       : config->domain + (config->kind == HWY_KIND_PORT &&
+								   config->domain[0] != 0));
 	rc = find_path(config, path, sizeof(path), err);
 	if (rc < 0)
 		return rc;
@@ -548,13 +617,22 @@ hwy_region_close(struct hwy_region *r)
 	if (r->me != 0) {
 		/* Nobody attaches while we hold the lock: see hwy_client_attach(). */
 		if (hwy_region_lock(r, NULL) == 0) {
-			if (hwy_client_alone(r) && still_at_its_path(r))
+			if (!hwy_load(&r->hdr->keep) && hwy_client_alone(r) && still_at_its_path(r))
 				unlink(r->path);
 			hwy_client_release(r);
 			hwy_region_unlock(r);
 		}
 	}
 	region_free(r);
+}
+
+void
+hwy_region_keep(struct hwy_region *r, bool keep)
+{
+	if (hwy_load(&r->hdr->keep) == keep || hwy_region_lock(r, NULL) < 0)
+		return;
+	hwy_store(&r->hdr->keep, keep);
+	hwy_region_unlock(r);
 }
 
 int

@@ -27,14 +27,17 @@ int hwy_fail(char *err, int code, const char *format, ...) __attribute__((format
 #define HWY_LOCK_DEADLINE_MS 5000
 
 struct hwy_region_config {
-	const char *dir;       /* folder of the file; NULL: the first usable default */
-	const char *domain;    /* 1 to 31 of [A-Za-z0-9._-] */
-	uint64_t size;         /* bytes, a power of two; 0: HWY_DEFAULT_SIZE */
+	const char *dir;    /* folder of the file; NULL: the first usable default */
+	const char *domain; /* the name in the header: see hwy_region_name_ok() */
+	enum hwy_kind kind;
+	uint64_t size;         /* bytes, a power of two; 0: the default of its kind */
 	uint32_t ring_size;    /* entries, a power of two, 64 to 16384; 0: the default */
 	uint32_t chunk_stride; /* bytes, a multiple of 64; 0: the default */
 };
 
 #define HWY_DEFAULT_SIZE   (64ULL << 20)
+#define HWY_DEFAULT_PORT   (16ULL << 20) /* of an isolated port */
+#define HWY_DEFAULT_LINK   (8ULL << 20)  /* of a link region */
 #define HWY_DEFAULT_RING   1024
 #define HWY_DEFAULT_STRIDE 2368 /* an odd number of lines: spreads over cache sets */
 #define HWY_CHUNK_HEADROOM 128
@@ -51,6 +54,7 @@ struct hwy_region {
 	struct hwy_client *clients;
 	struct hwy_port *ports;
 	struct hwy_link *links;
+	struct hwy_attach *attach; /* [port_count][attach_count] */
 	uint32_t *ring_tags;
 	uint8_t *owners;
 	uint8_t *rings;
@@ -64,8 +68,17 @@ struct hwy_region {
 #define HWY_TAG_PORT(p) (0x10000u | (p))
 #define HWY_TAG_LINK(l) (0x20000u | (l))
 
-/* True if 'name' may name a domain or a port. */
+/* True if 'name' may name a domain or a port: 1 to 31 of [A-Za-z0-9._-], no dot first. */
 bool hwy_name_ok(const char *name);
+
+/* True if 'name' may name a region of that kind.  That of an isolated port is its port's,
+ * of at most 30 characters, after HWY_MARK_PORT. */
+bool hwy_region_name_ok(const char *name, enum hwy_kind kind);
+
+/* "the domain green", "port p1": what the region is to people, in a buffer of
+ * HWY_TITLE_SIZE bytes. */
+#define HWY_TITLE_SIZE (HWY_NAME_SIZE + 16)
+const char *hwy_region_title(const struct hwy_header *header, char title[HWY_TITLE_SIZE]);
 
 /*
  * Opens the region of config->domain, making it if there is none, and takes a client
@@ -82,8 +95,12 @@ int hwy_region_check(const struct hwy_region *region, const struct hwy_region_co
 /* Maps the region file 'path' for reading only: no lock is taken, nobody is asked. */
 int hwy_region_inspect(const char *path, struct hwy_region **out, char *err);
 
-/* Unmaps.  Gives the client slot back; removes the file if nobody else is attached. */
+/* Unmaps.  Gives the client slot back; removes the file if nobody else is attached, unless
+ * it is to be kept (hwy_region_keep()). */
 void hwy_region_close(struct hwy_region *region);
+
+/* Whether the file stays when its last user leaves.  Takes the lock. */
+void hwy_region_keep(struct hwy_region *region, bool keep);
 
 int hwy_region_lock(struct hwy_region *region, char *err);
 void hwy_region_unlock(struct hwy_region *region);
@@ -95,6 +112,13 @@ static inline uint8_t *
 hwy_region_chunk(const struct hwy_region *region, uint32_t chunk)
 {
 	return region->chunks + (size_t)chunk * region->geo.chunk_stride;
+}
+
+/* Attach slot 'slot' of port 'port', both in range. */
+static inline struct hwy_attach *
+hwy_region_attach(const struct hwy_region *region, uint32_t port, uint32_t slot)
+{
+	return &region->attach[port * region->geo.attach_count + slot];
 }
 
 /* Is this descriptor's chunk and extent inside the region? */

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Layout of a Highway region: the shared-memory file through which the ports of
- * one trust domain exchange packets.
+ * one trust domain exchange packets; or that of one isolated port, or of the links
+ * between two ports of different regions (enum hwy_kind).
  *
  *   offset 0          struct hwy_header          identity, geometry, heartbeat
  *   off_clients       struct hwy_client[255]     who is attached (slot 0 unused)
  *   off_ports         struct hwy_port[]          ports: ends, routes, counters
  *   off_links         struct hwy_link[]          directed links X to Y
+ *   off_attach        struct hwy_attach[]        attach_count for each port: links to
+ *                                              ports of other regions
  *   off_ring_tags     uint32_t[ring_count]       which port or link holds a ring
  *   off_owners        uint8_t[chunk_count]       which client holds a chunk; 0: free
  *   off_rings         rings, ring_stride bytes each: struct hwy_ring,
@@ -53,6 +56,7 @@
 #define HWY_MAX_QUEUES   8   /* queues of a port, each way */
 #define HWY_MAX_ROUTES   64  /* classes of one port that may be routed at once */
 #define HWY_MAX_IN_LINKS 64  /* links that may end at one port */
+#define HWY_MAX_ATTACH   8   /* link regions that one port may be in */
 #define HWY_MAX_CLIENTS  255 /* slots 1 to 254 are given out; 255 is reserved */
 #define HWY_MIN_REGION   (1ULL << 20)
 #define HWY_MAX_REGION   (1ULL << 36)
@@ -65,6 +69,16 @@
 #define HWY_LOCK_END(port, role) (HWY_LOCK_CONTROL + 0x2000 + 2 * (int64_t)(port) + (role))
 
 enum hwy_role { HWY_HOST = 0, HWY_GUEST = 1 };
+
+/* What a region is for.  Its file bears the name that the header has in 'domain'. */
+enum hwy_kind {
+	HWY_KIND_DOMAIN = 0, /* a trust domain, under its own name */
+	HWY_KIND_PORT = 1,   /* one isolated port, under its name with HWY_MARK_PORT before it */
+	HWY_KIND_LINK = 2,   /* the links between two ports of different regions, under
+			      * HWY_MARK_LINK and 16 digits (base 16) of its identity */
+};
+#define HWY_MARK_PORT '@'
+#define HWY_MARK_LINK '+'
 
 /* Feature bits, none of them needed yet. */
 #define HWY_FEATURES_REQUIRED_KNOWN 0ULL
@@ -234,6 +248,13 @@ struct hwy_port {
 	struct hwy_end end[2]; /* by enum hwy_role */
 };
 
+/*
+ * A link between ports of different regions has an entry in the table of either: in that of
+ * X with this as 'dst', in that of Y with this as 'src'.  Its rings are in the link region
+ * of the port's attach slot 'attach' - 1: see struct hwy_attach.
+ */
+#define HWY_PORT_FAR UINT32_MAX
+
 /* States of a link and who moves it: see docs/internals/switch-over.md. */
 enum hwy_link_state {
 	HWY_LINK_FREE = 0,
@@ -252,11 +273,49 @@ struct hwy_link {
 	uint32_t ring[HWY_MAX_QUEUES]; /* host: ring indexes */
 	uint64_t since_ns;             /* host: CLOCK_REALTIME of the last change of state */
 	uint32_t opened;               /* host: how often it was opened */
-	uint32_t reserved[1];
+	uint32_t attach;               /* host: 0: the rings are here; else see HWY_PORT_FAR */
 	struct {
-		struct hwy_packets_bytes sent; /* X: by the thread of that queue */
+		/* X: by the thread of that queue; host, where X is in another region */
+		struct hwy_packets_bytes sent;
 		uint64_t reserved[6];
 	} queue[HWY_MAX_QUEUES];
+};
+
+/*
+ * An attach slot: which link region the guest end of a port is to map, and whether it has.
+ * Both words are HWY_ATTACH(epoch, state), and an acknowledgement counts for its epoch only:
+ * see docs/internals/isolated-ports.md.
+ *
+ * A link region has port 0 only, whose two 'end' entries are its own ends 0 and 1 (the
+ * slots say which is whose): 'state' there is written by the guest end that is that end.
+ * What end e sends by its queue q is in ring HWY_LINK_RING(e, q), and chunks that it holds
+ * have the owner HWY_LINK_OWNER(e).
+ */
+enum hwy_attach_state {
+	HWY_ATTACH_FREE = 0,
+	HWY_ATTACH_WANTED = 1,   /* host: find it and map it */
+	HWY_ATTACH_MAPPED = 2,   /* guest: done */
+	HWY_ATTACH_USABLE = 3,   /* host: links lead there */
+	HWY_ATTACH_CLOSING = 4,  /* host: none does any more: unmap it */
+	HWY_ATTACH_UNMAPPED = 5, /* guest: done; what comes after WANTED, if it cannot be had */
+};
+#define HWY_ATTACH(epoch, state)  ((uint64_t)(epoch) << 32 | (uint32_t)(state))
+#define HWY_ATTACH_EPOCH(word)    ((uint32_t)((word) >> 32))
+#define HWY_ATTACH_STATE(word)    ((uint32_t)(word))
+#define HWY_LINK_RING(end, queue) ((end)*HWY_MAX_QUEUES + (queue))
+#define HWY_LINK_OWNER(end)       ((uint8_t)(1 + (end)))
+
+struct hwy_attach {
+	uint64_t want; /* host: written last */
+	uint64_t id;   /* host: identity of the link region */
+	uint32_t end;  /* host: which end of it the port is, 0 or 1 */
+	uint32_t reserved0;
+	char peer[HWY_NAME_SIZE]; /* host: name of the other port, for people */
+	uint8_t reserved1[8];
+
+	uint64_t ack;   /* end */
+	uint32_t error; /* end: why it cannot be had, an errno, or 0 */
+	uint8_t reserved2[52];
 };
 
 struct hwy_client {
@@ -283,21 +342,24 @@ struct hwy_header {
 	uint32_t slot_size;         /* creator: HWY_SLOT */
 	uint32_t chunk_count;       /* creator: below HWY_CHUNK_INLINE */
 	uint32_t chunk_stride;      /* creator: bytes, a multiple of 64, 1024 to 65472 */
-	uint32_t reserved0;
-	uint64_t ring_stride; /* creator: bytes */
-	uint64_t off_clients; /* creator: this and the next are bytes from offset 0 */
+	uint32_t kind;              /* creator: enum hwy_kind */
+	uint64_t ring_stride;       /* creator: bytes */
+	uint64_t off_clients;       /* creator: this and the next are bytes from offset 0 */
 	uint64_t off_ports;
 	uint64_t off_links;
 	uint64_t off_ring_tags;
 	uint64_t off_owners;
 	uint64_t off_rings;
 	uint64_t off_chunks;
-	uint64_t created_ns; /* creator: CLOCK_REALTIME */
-	uint8_t reserved1[56];
+	uint64_t created_ns;   /* creator: CLOCK_REALTIME */
+	uint64_t off_attach;   /* creator */
+	uint32_t attach_count; /* creator: attach slots of each port, 0 to HWY_MAX_ATTACH */
+	uint8_t reserved1[44];
 	uint32_t sweeps;     /* ctl: how many dead clients were cleaned up after */
 	uint32_t reclaimed;  /* ctl: chunks they left behind */
 	uint32_t bypass_off; /* operator: 1 keeps all links of the domain closed */
-	uint8_t reserved2[52];
+	uint32_t keep;       /* ctl: 1 keeps the file when its last user leaves */
+	uint8_t reserved2[48];
 	uint32_t host_client; /* host: its client slot, 0: none */
 	uint32_t heartbeat;   /* host: grows while its control thread lives */
 	uint32_t offload;     /* host: 1 once the switch has offered it a flow */
@@ -389,8 +451,17 @@ HWY_ASSERT_OFFSET(hwy_link, queues, 12);
 HWY_ASSERT_OFFSET(hwy_link, ring, 16);
 HWY_ASSERT_OFFSET(hwy_link, since_ns, 48);
 HWY_ASSERT_OFFSET(hwy_link, opened, 56);
+HWY_ASSERT_OFFSET(hwy_link, attach, 60);
 HWY_ASSERT_OFFSET(hwy_link, queue, 64);
 static_assert(sizeof(struct hwy_link) == 576, "hwy_link grew");
+
+HWY_ASSERT_OFFSET(hwy_attach, want, 0);
+HWY_ASSERT_OFFSET(hwy_attach, id, 8);
+HWY_ASSERT_OFFSET(hwy_attach, end, 16);
+HWY_ASSERT_OFFSET(hwy_attach, peer, 24);
+HWY_ASSERT_OFFSET(hwy_attach, ack, 64);
+HWY_ASSERT_OFFSET(hwy_attach, error, 72);
+static_assert(sizeof(struct hwy_attach) == 128, "hwy_attach grew");
 
 HWY_ASSERT_OFFSET(hwy_client, state, 0);
 HWY_ASSERT_OFFSET(hwy_client, pid, 4);
@@ -413,6 +484,7 @@ HWY_ASSERT_OFFSET(hwy_header, ring_size, 84);
 HWY_ASSERT_OFFSET(hwy_header, slot_size, 88);
 HWY_ASSERT_OFFSET(hwy_header, chunk_count, 92);
 HWY_ASSERT_OFFSET(hwy_header, chunk_stride, 96);
+HWY_ASSERT_OFFSET(hwy_header, kind, 100);
 HWY_ASSERT_OFFSET(hwy_header, ring_stride, 104);
 HWY_ASSERT_OFFSET(hwy_header, off_clients, 112);
 HWY_ASSERT_OFFSET(hwy_header, off_ports, 120);
@@ -422,9 +494,12 @@ HWY_ASSERT_OFFSET(hwy_header, off_owners, 144);
 HWY_ASSERT_OFFSET(hwy_header, off_rings, 152);
 HWY_ASSERT_OFFSET(hwy_header, off_chunks, 160);
 HWY_ASSERT_OFFSET(hwy_header, created_ns, 168);
+HWY_ASSERT_OFFSET(hwy_header, off_attach, 176);
+HWY_ASSERT_OFFSET(hwy_header, attach_count, 184);
 HWY_ASSERT_OFFSET(hwy_header, sweeps, 232);
 HWY_ASSERT_OFFSET(hwy_header, reclaimed, 236);
 HWY_ASSERT_OFFSET(hwy_header, bypass_off, 240);
+HWY_ASSERT_OFFSET(hwy_header, keep, 244);
 HWY_ASSERT_OFFSET(hwy_header, host_client, 296);
 HWY_ASSERT_OFFSET(hwy_header, heartbeat, 300);
 HWY_ASSERT_OFFSET(hwy_header, offload, 304);

@@ -39,7 +39,7 @@ def test_damaged_region_files(t):
         "offset": (put(160, "<Q", 1 << 63), size, ("a header that makes no sense", remedy)),
         "overflow": (put(104, "<Q", (1 << 64) - 64), size, ("a header that makes no sense", remedy)),
         "name": (put(40, "32s", b"x" * 32), size, ("a header that makes no sense", remedy)),
-        "reserved": (put(176, "<Q", 1), size, ("uses reserved words", "upgrade this program")),
+        "reserved": (put(192, "<Q", 1), size, ("uses reserved words", "upgrade this program")),
     }
     for number, (kind, (head, length, words)) in enumerate(cases.items()):
         path = t.dir / f"{t.domain}{kind}"

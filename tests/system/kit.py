@@ -13,6 +13,8 @@ from lab import DEADLINE, HugePages, LabError, Ovs, Process, Testpmd, Traffic, r
 
 from .region import GUEST, HOST, Region
 
+ISOLATED = "@"
+"""As 'domain' of devargs: none.  The region of such a port is "@PORT"."""
 REFUSED = r"rte_flow creation failed|netdev_offload_dpdk.*Failed flow:"
 """What Open vSwitch says when a flow stays in software: normal."""
 
@@ -149,12 +151,12 @@ class Test:
             troubles.append(f"cleaning up: {error}")
         for ovs, (start, _) in self._logs.items():
             troubles += [f"the switch warns: {line}" for line in self.warnings(ovs, start)]
-        left = self.region_path()
-        try:
-            wait_until(lambda: not left.exists(), 10, f"{left} to be removed by its last user")
-        except TimeoutError as error:
-            troubles.append(str(error))
-            left.unlink(missing_ok=True)
+        for left in (self.region_path(), *sorted(self.dir.glob("@*"))):
+            try:
+                wait_until(lambda: not left.exists(), 10, f"{left} to be removed by its last user")
+            except TimeoutError as error:
+                troubles.append(str(error))
+                left.unlink(missing_ok=True)
         return troubles
 
     def warnings(self, ovs, start):
@@ -167,7 +169,7 @@ class Test:
     def explain(self):
         """What the region counts that might be the reason for a failure."""
         found = []
-        for path in sorted(self.dir.glob(self.domain + "*")):
+        for path in sorted((*self.dir.glob(self.domain + "*"), *self.dir.glob("@*"))):
             try:
                 with Region(path) as region:
                     found.append(f"region {path.name}: links {region.links()}")
@@ -212,8 +214,9 @@ class Test:
     # -- ports and programs -------------------------------------------------
 
     def devargs(self, port, role="guest", number=0, domain=None, **more):
-        words = [f"net_highway{number}", f"domain={domain or self.domain}", f"port={port}", f"role={role}",
-                 f"dir={self.dir}", "idle=yield"]
+        domain = domain or self.domain
+        words = [f"net_highway{number}", *([f"domain={domain}"] if domain != ISOLATED else []), f"port={port}",
+                 f"role={role}", f"dir={self.dir}", "idle=yield"]
         return ",".join(words + [f"{key}={value}" for key, value in more.items()])
 
     def guests(self, *ports, **more):

@@ -26,6 +26,7 @@ class Region:
         self.inline_size, self.chunk_count, self.chunk_stride = (word(88 + 4 * i) for i in range(3))
         (self.ring_stride, self.off_clients, self.off_ports, self.off_links, self.off_tags, self.off_owners,
          self.off_rings, self.off_chunks) = (self._at("<Q", 104 + 8 * i) for i in range(8))
+        self.kind, self.keep = word(100), word(244)
         self.sweeps, self.reclaimed = word(232), word(236)
 
     def __enter__(self):

@@ -179,9 +179,8 @@ reserved_words_must_be_zero(void **state)
 		const char *name;
 		size_t offset, size;
 	} reserved[] = {
-		{"reserved0", offsetof(struct hwy_header, reserved0), 4},
-		{"reserved1", offsetof(struct hwy_header, reserved1), 56},
-		{"reserved2", offsetof(struct hwy_header, reserved2), 52},
+		{"reserved1", offsetof(struct hwy_header, reserved1), 44},
+		{"reserved2", offsetof(struct hwy_header, reserved2), 48},
 		{"reserved3", offsetof(struct hwy_header, reserved3), 44},
 		{"reserved4", offsetof(struct hwy_header, reserved4), 56},
 	};
@@ -204,6 +203,21 @@ reserved_words_must_be_zero(void **state)
 		}
 	}
 	assert_int_equal(accepted, 0);
+}
+
+static void
+a_kind_that_contradicts_the_name_is_refused(void **state)
+{
+	static const uint32_t kinds[] = {HWY_KIND_PORT, HWY_KIND_LINK, HWY_KIND_LINK + 1};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		(void)unlink(test_path("unit"));
+		take_image();
+		((struct hwy_header *)image)->kind = kinds[i];
+		write_file(image, sizeof(image), TEST_SIZE);
+		expect_refusal("makes no sense");
+	}
 }
 
 static void
@@ -235,6 +249,8 @@ sound(const struct hwy_header *g, off_t size)
 		{g->off_clients, g->off_clients + HWY_MAX_CLIENTS * sizeof(struct hwy_client)},
 		{g->off_ports, g->off_ports + g->port_count * sizeof(struct hwy_port)},
 		{g->off_links, g->off_links + g->link_count * sizeof(struct hwy_link)},
+		{g->off_attach, g->off_attach + (uint64_t)g->port_count * g->attach_count *
+							sizeof(struct hwy_attach)},
 		{g->off_ring_tags, g->off_ring_tags + 4ULL * g->ring_count},
 		{g->off_owners, g->off_owners + g->chunk_count},
 		{g->off_rings, g->off_rings + g->ring_stride * g->ring_count},
@@ -345,6 +361,7 @@ main(void)
 		TEST(a_required_feature_that_is_not_known_is_refused),
 		TEST(an_optional_feature_that_is_not_known_is_ignored),
 		TEST(reserved_words_must_be_zero),
+		TEST(a_kind_that_contradicts_the_name_is_refused),
 		TEST(something_that_is_no_file_is_refused),
 		TEST(a_damaged_header_is_refused_or_does_no_harm),
 	};

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "port.h"
 
 static char err[HWY_ERR_SIZE];
 
@@ -80,6 +81,70 @@ a_region_is_opened_without_any_wishes(void **state)
 	assert_int_equal(b->geo.file_size, TEST_SIZE);
 	hwy_region_close(b);
 	hwy_region_close(a);
+}
+
+static struct hwy_region *
+open_isolated(const char *name)
+{
+	struct hwy_region_config config = test_config();
+	struct hwy_region *r = NULL;
+
+	config.domain = name;
+	config.kind = HWY_KIND_PORT;
+	assert_int_equal(hwy_region_open(&config, &r, err), 0);
+	return r;
+}
+
+static void
+an_isolated_ports_region_holds_one_port_and_its_attach_slots(void **state)
+{
+	struct hwy_region *r = open_isolated("@p1");
+	uint32_t port = 7;
+
+	(void)state;
+	assert_int_equal(access(test_path("@p1"), F_OK), 0);
+	assert_int_equal(r->geo.kind, HWY_KIND_PORT);
+	assert_int_equal(r->geo.port_count, 1);
+	assert_int_equal(r->geo.attach_count, HWY_MAX_ATTACH);
+	assert_true(r->geo.ring_count <= 2 * HWY_MAX_QUEUES);
+	assert_int_equal(hwy_port_attach(r, "p1", HWY_GUEST, 2, &port, err), 0);
+	assert_int_equal(port, 0);
+	assert_int_equal(hwy_port_attach(r, "p2", HWY_GUEST, 2, &port, err), -ENOSPC);
+	hwy_region_close(r);
+	assert_true(test_dir_empty());
+}
+
+static void
+each_kind_of_region_has_names_of_its_own(void **state)
+{
+	(void)state;
+	assert_true(hwy_region_name_ok("green", HWY_KIND_DOMAIN));
+	assert_false(hwy_region_name_ok("@p1", HWY_KIND_DOMAIN));
+	assert_true(hwy_region_name_ok("@p1", HWY_KIND_PORT));
+	assert_false(hwy_region_name_ok("p1", HWY_KIND_PORT));
+	assert_false(hwy_region_name_ok("@", HWY_KIND_PORT));
+	assert_false(hwy_region_name_ok("@a/b", HWY_KIND_PORT));
+	assert_true(hwy_region_name_ok("@123456789012345678901234567890", HWY_KIND_PORT));
+	assert_false(hwy_region_name_ok("@1234567890123456789012345678901", HWY_KIND_PORT));
+	assert_true(hwy_region_name_ok("+0123456789abcdef", HWY_KIND_LINK));
+	assert_false(hwy_region_name_ok("+0123456789abcdeF", HWY_KIND_LINK));
+	assert_false(hwy_region_name_ok("+0123456789abcde", HWY_KIND_LINK));
+}
+
+static void
+a_region_that_is_to_be_kept_outlives_its_last_user(void **state)
+{
+	struct hwy_region *r = open_isolated("@p1");
+
+	(void)state;
+	hwy_region_keep(r, true);
+	hwy_region_close(r);
+	assert_int_equal(access(test_path("@p1"), F_OK), 0);
+	r = open_isolated("@p1");
+	assert_false(r->is_new);
+	hwy_region_keep(r, false);
+	hwy_region_close(r);
+	assert_true(test_dir_empty());
 }
 
 static void
@@ -760,6 +825,9 @@ main(void)
 		TEST(the_first_to_open_makes_the_region),
 		TEST(the_second_to_open_gets_the_same_region),
 		TEST(a_region_is_opened_without_any_wishes),
+		TEST(an_isolated_ports_region_holds_one_port_and_its_attach_slots),
+		TEST(each_kind_of_region_has_names_of_its_own),
+		TEST(a_region_that_is_to_be_kept_outlives_its_last_user),
 		TEST(the_last_one_out_removes_the_file),
 		TEST(a_new_region_is_made_after_the_last_one_went),
 		TEST(closing_a_removed_region_leaves_its_successor_alone),
