@@ -52,7 +52,7 @@ hwy_domain_ref(const char *name, const char *dir)
 bool
 hwy_domain_is_isolated(const struct hwy_domain *d)
 {
-	return d->name[0] == '@';
+	return d->name[0] == HWY_MARK_PORT;
 }
 
 static void

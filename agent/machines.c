@@ -204,12 +204,12 @@ facts_of(const struct hwy_ofport *port)
 	return f;
 }
 
-/* What would attach the port's region; to be freed. */
-static char *
-by_hand(const struct hwy_ofport *port)
+/* The commands that would attach the port's region; to be freed. */
+static void
+by_hand(const struct hwy_ofport *port, const struct facts *f, char *commands[2])
 {
-	return hwy_plug_by_hand(port->hwname, port->domain->region->path,
-				port->domain->region->size);
+	hwy_plug_by_hand(f->vm, port->hwname, port->domain->region->path,
+			 port->domain->region->size, commands);
 }
 
 /* Is there reason to think that the port is a machine's? */
@@ -231,7 +231,7 @@ hwy_machine_text(const struct hwy_ofport *port, struct ds *out)
 		[HWY_MACHINE_BY_MEMORY] = "the only one with the port's region",
 	};
 	struct facts f = facts_of(port);
-	char *command;
+	char *commands[2];
 
 	if (f.vm == NULL && !is_expected(port))
 		return;
@@ -255,9 +255,13 @@ hwy_machine_text(const struct hwy_ofport *port, struct ds *out)
 		ds_put_format(out, "           %s\n", hwy_vms_trouble());
 	if (f.device != NULL || !f.has_region)
 		return;
-	command = by_hand(port);
-	ds_put_format(out, "           to attach the port in its QEMU monitor: %s\n", command);
-	free(command);
+	by_hand(port, &f, commands);
+	ds_put_format(out,
+		      "           to attach the port, in the monitor of its QEMU: %s\n"
+		      "                                                     and: %s\n",
+		      commands[0], commands[1]);
+	free(commands[0]);
+	free(commands[1]);
 }
 
 static void
@@ -271,15 +275,20 @@ hwy_machine_json(const struct hwy_ofport *port)
 {
 	struct facts f = facts_of(port);
 	struct json *o = json_object_create();
+	char *commands[2];
 
 	put_string(o, "name", f.vm != NULL ? f.vm->name : NULL);
 	put_string(o, "uuid", f.vm != NULL ? f.vm->uuid : port->vm_uuid);
 	put_string(o, "state", f.vm != NULL ? hwy_vm_state_word(f.vm->state) : NULL);
 	put_string(o, "by", by_word(f.by));
 	put_string(o, "device", f.device != NULL ? f.device->id : NULL);
-	if (f.device == NULL && f.has_region && (f.vm != NULL || is_expected(port)))
-		json_object_put(o, "attach", json_string_create_nocopy(by_hand(port)));
-	else
+	if (f.device == NULL && f.has_region && (f.vm != NULL || is_expected(port))) {
+		by_hand(port, &f, commands);
+		json_object_put(o, "attach",
+				json_array_create_2(json_string_create_nocopy(commands[0]),
+						    json_string_create_nocopy(commands[1])));
+	} else {
 		json_object_put(o, "attach", json_null_create());
+	}
 	return o;
 }

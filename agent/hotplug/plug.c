@@ -4,6 +4,7 @@
 
 #include "plug.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,14 +43,6 @@ hwy_plug_state_word(enum hwy_plug_state state)
 	};
 
 	return words[state];
-}
-
-char *
-hwy_plug_by_hand(const char *name, const char *path, uint64_t size)
-{
-	return xasprintf("object_add memory-backend-file,id=hwy-%s-mem,share=on,mem-path=%s,size=%"
-			 "llu followed by device_add ivshmem-plain,id=hwy-%s,memdev=hwy-%s-mem",
-			 name, path, (unsigned long long)size, name, name);
 }
 
 /* --- states ------------------------------------------------------------------------- */
@@ -249,13 +242,28 @@ is_taken(const struct hwy_vm *vm, const char *port)
 	return false;
 }
 
-static void
-choose_bus(struct hwy_plug *p)
+/* A root port of 'vm' without a device, or NULL. */
+static const char *
+free_port(const struct hwy_vm *vm)
 {
-	for (size_t i = 0; i < p->vm->n_ports && p->bus == NULL; i++) {
-		if (!is_taken(p->vm, p->vm->ports[i]))
-			p->bus = xstrdup(p->vm->ports[i]);
+	for (size_t i = 0; i < vm->n_ports; i++) {
+		if (!is_taken(vm, vm->ports[i]))
+			return vm->ports[i];
 	}
+	return NULL;
+}
+
+void
+hwy_plug_by_hand(const struct hwy_vm *vm, const char *name, const char *path, uint64_t size,
+		 char *commands[2])
+{
+	const char *port = vm != NULL && vm->pcie ? free_port(vm) : NULL;
+
+	commands[0] = xasprintf("object_add memory-backend-file,id=hwy-%s-mem,share=on,mem-path=%s,"
+				"size=%" PRIu64,
+				name, path, size);
+	commands[1] = xasprintf("device_add ivshmem-plain,id=hwy-%s,memdev=hwy-%s-mem%s%s", name,
+				name, port != NULL ? ",bus=" : "", port != NULL ? port : "");
 }
 
 static void
@@ -265,7 +273,7 @@ device_add(struct hwy_plug *p)
 
 	/* On i440fx QEMU finds a free slot of pci.0 itself. */
 	if (p->vm->pcie)
-		choose_bus(p);
+		p->bus = nullable_xstrdup(free_port(p->vm));
 	if (p->vm->pcie && p->bus == NULL) {
 		fail(p,
 		     "virtual machine %s has no free pcie-root-port for %s: start it with more of "

@@ -108,8 +108,12 @@ void hwy_plug_free(struct hwy_plug *plug);
 
 const char *hwy_plug_state_word(enum hwy_plug_state state);
 
-/* The command that plugs 'path' in by hand, for QEMU's human monitor; to be freed. */
-char *hwy_plug_by_hand(const char *name, const char *path, uint64_t size);
+/*
+ * The two commands of QEMU's human monitor that plug 'path' in by hand; each to be freed.  'vm'
+ * is the machine if it is known, else NULL: on q35 a free root port has to be named.
+ */
+void hwy_plug_by_hand(const struct hwy_vm *vm, const char *name, const char *path, uint64_t size,
+		      char *commands[2]);
 
 /* For vms.c: a machine's plugs. */
 void hwy_plugs_run(struct hwy_vm *vm);

@@ -27,10 +27,10 @@
 
 VLOG_DEFINE_THIS_MODULE(hwy_vms);
 
-#define LOOK_MS     1000  /* between two looks at the folder, should inotify miss something */
-#define LESSON_MS   10000 /* between two lessons of a machine */
-#define ANSWER_MS   5000  /* a monitor may be busy */
-#define MAX_ENTRIES 1000  /* of a list that a monitor sends; a machine has some tens */
+#define LOOK_MS     1000 /* between two looks at the folder, should inotify miss something */
+#define LESSON_MS   5000 /* between two lessons of a machine */
+#define ANSWER_MS   5000 /* a monitor may be busy */
+#define MAX_ENTRIES 1000 /* of a list that a monitor sends; a machine has some tens */
 
 struct hmap hwy_vms = HMAP_INITIALIZER(&hwy_vms);
 

@@ -3,7 +3,7 @@
 """Runs the system tests: python3 -m tests.system --build BUILD_DIR [--only PATTERN] [--list] [-v]
 
 Prints one line per test and at the end `N passed, N failed, N skipped`; the exit
-status is 0 if none failed.  --only takes a letter (A to J), a part of a test's name
+status is 0 if none failed.  --only takes a letter (A to K), a part of a test's name
 or of its sentence, or a shell pattern; it may be given several times.
 """
 
@@ -27,7 +27,8 @@ from tests.system.kit import Bench, Miscounted, Skip, Test  # noqa: E402
 
 MODULES = ("a_direct", "a_ports", "a_queues", "b_offload", "b_classes", "b_flow", "c_switchover", "c_changes",
            "d_statistics", "e_devargs", "e_region", "e_switch", "f_deaths", "g_tools",
-           "h_agent", "h_policy", "h_deaths", "h_metrics", "j_isolated")
+           "h_agent", "h_policy", "h_deaths", "h_metrics", "j_isolated",
+           "k_machines")
 
 
 class Case:

@@ -479,16 +479,24 @@ test_fifty_cycles_leave_nothing(void **state)
 }
 
 static void
-test_the_command_by_hand(void **state)
+test_the_commands_by_hand(void **state)
 {
-	char *text = hwy_plug_by_hand("p1", "/dev/shm/highway/@p1", SIZE);
+	char *commands[2];
 
 	(void)state;
-	assert_string_equal(text,
-			    "object_add memory-backend-file,id=hwy-p1-mem,share=on,"
-			    "mem-path=/dev/shm/highway/@p1,size=1048576 followed by device_add "
-			    "ivshmem-plain,id=hwy-p1,memdev=hwy-p1-mem");
-	free(text);
+	add_root_ports();
+	vm_until(vm_known() != NULL);
+	hwy_plug_by_hand(NULL, "p1", "/dev/shm/highway/@p1", SIZE, commands);
+	assert_string_equal(commands[0], "object_add memory-backend-file,id=hwy-p1-mem,share=on,"
+					 "mem-path=/dev/shm/highway/@p1,size=1048576");
+	assert_string_equal(commands[1], "device_add ivshmem-plain,id=hwy-p1,memdev=hwy-p1-mem");
+	free(commands[0]);
+	free(commands[1]);
+	hwy_plug_by_hand(vm_known(), "p1", "/dev/shm/highway/@p1", SIZE, commands);
+	assert_string_equal(commands[1],
+			    "device_add ivshmem-plain,id=hwy-p1,memdev=hwy-p1-mem,bus=rp2");
+	free(commands[0]);
+	free(commands[1]);
 }
 
 int
@@ -516,7 +524,7 @@ main(void)
 		TEST(test_a_free_root_port_is_taken_and_given_back),
 		TEST(test_what_an_earlier_highwayd_plugged_is_taken_over),
 		TEST(test_fifty_cycles_leave_nothing),
-		TEST(test_the_command_by_hand),
+		TEST(test_the_commands_by_hand),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
