@@ -357,6 +357,23 @@ hwy_plug_in(struct hwy_vm *vm, const char *name, const char *path, uint64_t size
 	return p;
 }
 
+struct hwy_plug *
+hwy_plug_out_left(struct hwy_vm *vm, const char *name, const struct hwy_plug_guest *guest,
+		  void *aux)
+{
+	struct hwy_plug *p = xzalloc(sizeof *p);
+
+	p->vm = vm;
+	p->name = xstrdup(name);
+	p->path = xasprintf("hwy-%s", name);
+	p->guest = guest;
+	p->aux = aux;
+	p->found = true;
+	ovs_list_push_back(&vm->plugs, &p->node);
+	device_del(p);
+	return p;
+}
+
 void
 hwy_plug_free(struct hwy_plug *p)
 {
@@ -485,8 +502,8 @@ hwy_plugs_vm_reset(struct hwy_vm *vm)
 	}
 }
 
-static struct hwy_plug *
-find(const struct hwy_vm *vm, const char *device)
+struct hwy_plug *
+hwy_plug_find(const struct hwy_vm *vm, const char *device)
 {
 	struct hwy_plug *p;
 
@@ -502,7 +519,7 @@ find(const struct hwy_vm *vm, const char *device)
 void
 hwy_plugs_device_deleted(struct hwy_vm *vm, const char *device)
 {
-	struct hwy_plug *p = find(vm, device);
+	struct hwy_plug *p = hwy_plug_find(vm, device);
 
 	if (p == NULL || p->state == HWY_PLUG_OBJECT_DEL)
 		return;
@@ -516,7 +533,7 @@ hwy_plugs_device_deleted(struct hwy_vm *vm, const char *device)
 void
 hwy_plugs_device_kept(struct hwy_vm *vm, const char *device)
 {
-	struct hwy_plug *p = find(vm, device);
+	struct hwy_plug *p = hwy_plug_find(vm, device);
 
 	if (p != NULL)
 		fail(p, "the guest of virtual machine %s refuses to give %s back", vm->name,

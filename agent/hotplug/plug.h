@@ -100,6 +100,13 @@ struct hwy_plug {
 struct hwy_plug *hwy_plug_in(struct hwy_vm *vm, const char *name, const char *path, uint64_t size,
 			     const struct hwy_plug_guest *guest, void *aux);
 
+/* The plug of a device of 'vm', or NULL. */
+struct hwy_plug *hwy_plug_find(const struct hwy_vm *vm, const char *device);
+
+/* Takes out what somebody else has plugged into 'vm' under that name. */
+struct hwy_plug *hwy_plug_out_left(struct hwy_vm *vm, const char *name,
+				   const struct hwy_plug_guest *guest, void *aux);
+
 /* Takes it out, from whatever state. */
 void hwy_plug_out(struct hwy_plug *plug);
 
