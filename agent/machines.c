@@ -136,7 +136,7 @@ list_ports(const struct hwy_vm *vm, struct ds *names)
 }
 
 static void
-happened(struct hwy_vm *vm, enum hwy_vm_event event, const char *text)
+happened(struct hwy_vm *vm, enum hwy_vm_event event, bool late OVS_UNUSED, const char *text)
 {
 	static const enum hwy_event_kind kinds[] = {
 		[HWY_VM_SEEN] = HWY_EVENT_VM_SEEN,       [HWY_VM_GONE] = HWY_EVENT_VM_GONE,

@@ -340,6 +340,19 @@ answered(struct hwy_qmp *q, const struct json *message)
 	VLOG_DBG("%s: an answer that nobody waits for", q->path);
 }
 
+/* How long ago the event was; 0 if it does not say. */
+static long long int
+age_of(const struct json *event)
+{
+	const struct json *at = member(event, "timestamp", JSON_OBJECT);
+	const struct json *s = at != NULL ? member(at, "seconds", JSON_INTEGER) : NULL;
+	const struct json *us = at != NULL ? member(at, "microseconds", JSON_INTEGER) : NULL;
+
+	if (s == NULL || us == NULL || json_integer(s) < 0)
+		return 0;
+	return time_wall_msec() - (json_integer(s) * 1000 + json_integer(us) / 1000);
+}
+
 static void
 received(struct hwy_qmp *q, const struct json *message)
 {
@@ -361,7 +374,8 @@ received(struct hwy_qmp *q, const struct json *message)
 	} else if ((event = member(message, "event", JSON_STRING)) != NULL) {
 		if (q->state == STATE_UP)
 			q->watcher->event(q, json_string(event),
-					  member(message, "data", JSON_OBJECT), q->aux);
+					  member(message, "data", JSON_OBJECT), age_of(message),
+					  q->aux);
 	} else {
 		answered(q, message);
 	}

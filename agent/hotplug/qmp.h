@@ -25,8 +25,9 @@ struct hwy_qmp_watcher {
 	void (*up)(struct hwy_qmp *qmp, void *aux);
 	/* The connection is lost; every open command has been answered with an error. */
 	void (*down)(struct hwy_qmp *qmp, const char *why, void *aux);
-	/* An event, with its data or NULL. */
-	void (*event)(struct hwy_qmp *qmp, const char *name, const struct json *data, void *aux);
+	/* An event, with its data or NULL, and how long ago it was by QEMU's clock. */
+	void (*event)(struct hwy_qmp *qmp, const char *name, const struct json *data,
+		      long long int age_ms, void *aux);
 };
 
 /* A client of the monitor at unix socket 'path', connected to from now on whenever it is

@@ -30,6 +30,7 @@ VLOG_DEFINE_THIS_MODULE(hwy_vms);
 #define LOOK_MS     1000 /* between two looks at the folder, should inotify miss something */
 #define LESSON_MS   5000 /* between two lessons of a machine */
 #define ANSWER_MS   5000 /* a monitor may be busy */
+#define LATE_MS     1000 /* an event that old may have a successor of its guest already */
 #define MAX_ENTRIES 1000 /* of a list that a monitor sends; a machine has some tens */
 
 struct hmap hwy_vms = HMAP_INITIALIZER(&hwy_vms);
@@ -53,12 +54,12 @@ hwy_vm_state_word(enum hwy_vm_state state)
 }
 
 static void
-tell(struct hwy_vm *vm, enum hwy_vm_event event, const char *text)
+tell(struct hwy_vm *vm, enum hwy_vm_event event, bool late, const char *text)
 {
-	happened(vm, event, text);
+	happened(vm, event, late, text);
 }
 
-static void gone(struct hwy_vm *vm, enum hwy_vm_state state, const char *why);
+static void gone(struct hwy_vm *vm, enum hwy_vm_state state, bool late, const char *why);
 static void stopped(struct hwy_vm *vm, bool is_running);
 
 /* --- lessons: what a machine is and has --------------------------------------------- */
@@ -213,15 +214,15 @@ lesson_ends(struct hwy_vm_lesson *l)
 
 		vm->known = true;
 		vm->state = l->running ? HWY_VM_RUNNING : HWY_VM_PAUSED;
-		tell(vm, HWY_VM_SEEN, text);
+		tell(vm, HWY_VM_SEEN, false, text);
 		free(text);
 	} else if (was_known && l->off) {
-		gone(vm, HWY_VM_OFF, "its guest has shut down");
+		gone(vm, HWY_VM_OFF, false, "its guest has shut down");
 	} else if (was_known) {
 		stopped(vm, l->running); /* should an event have been missed */
 	}
 	lesson_free(l);
-	tell(vm, HWY_VM_LEARNED, "");
+	tell(vm, HWY_VM_LEARNED, false, "");
 }
 
 static void
@@ -401,7 +402,7 @@ hwy_vm_relearn(struct hwy_vm *vm)
 /* --- what a monitor tells ----------------------------------------------------------- */
 
 static void
-gone(struct hwy_vm *vm, enum hwy_vm_state state, const char *why)
+gone(struct hwy_vm *vm, enum hwy_vm_state state, bool late, const char *why)
 {
 	char *text;
 
@@ -411,7 +412,7 @@ gone(struct hwy_vm *vm, enum hwy_vm_state state, const char *why)
 		return;
 	vm->known = false;
 	text = xasprintf("virtual machine %s is gone: %s", vm->name, why);
-	tell(vm, HWY_VM_GONE, text);
+	tell(vm, HWY_VM_GONE, late, text);
 	free(text);
 	devices_free(vm);
 }
@@ -440,7 +441,7 @@ found_again(struct hwy_vm *vm, bool same)
 
 	vm->lost = NULL;
 	if (lost != NULL && !same)
-		gone(vm, HWY_VM_UNKNOWN, "another QEMU is at its monitor's socket");
+		gone(vm, HWY_VM_UNKNOWN, true, "another QEMU is at its monitor's socket");
 	free(lost);
 }
 
@@ -473,7 +474,7 @@ lost_for_good(struct hwy_vm *vm)
 	char *why = vm->lost;
 
 	vm->lost = NULL;
-	gone(vm, HWY_VM_UNKNOWN, why);
+	gone(vm, HWY_VM_UNKNOWN, false, why);
 	free(why);
 }
 
@@ -487,28 +488,30 @@ stopped(struct hwy_vm *vm, bool is_running)
 	vm->state = is_running ? HWY_VM_RUNNING : HWY_VM_PAUSED;
 	text = xasprintf("virtual machine %s %s", vm->name,
 			 is_running ? "runs again" : "is paused");
-	tell(vm, is_running ? HWY_VM_RESUMED : HWY_VM_STOPPED, text);
+	tell(vm, is_running ? HWY_VM_RESUMED : HWY_VM_STOPPED, false, text);
 	free(text);
 }
 
 static void
-on_event(struct hwy_qmp *qmp OVS_UNUSED, const char *name, const struct json *data, void *vm_)
+on_event(struct hwy_qmp *qmp OVS_UNUSED, const char *name, const struct json *data,
+	 long long int age_ms, void *vm_)
 {
 	struct hwy_vm *vm = vm_;
+	bool late = age_ms > LATE_MS;
 
 	if (!strcmp(name, "SHUTDOWN")) {
 		const char *reason = string_member(data, "reason");
 		char *why = xasprintf("its guest has shut down (%s)",
 				      reason != NULL ? reason : "no reason is given");
 
-		gone(vm, HWY_VM_OFF, why);
+		gone(vm, HWY_VM_OFF, late, why);
 		free(why);
 	} else if (!strcmp(name, "RESET")) {
 		hwy_plugs_vm_reset(vm);
 		if (vm->known) {
 			char *text = xasprintf("virtual machine %s is reset", vm->name);
 
-			tell(vm, HWY_VM_RESET, text);
+			tell(vm, HWY_VM_RESET, late, text);
 			free(text);
 		} else {
 			vm->state = HWY_VM_UNKNOWN; /* it was off, and comes back */
@@ -558,7 +561,7 @@ vm_create(const char *socket)
 static void
 vm_destroy(struct hwy_vm *vm, const char *why)
 {
-	gone(vm, HWY_VM_UNKNOWN, why);
+	gone(vm, HWY_VM_UNKNOWN, false, why);
 	hwy_qmp_destroy(vm->qmp); /* ends the lesson, too */
 	hmap_remove(&hwy_vms, &vm->node);
 	devices_free(vm);

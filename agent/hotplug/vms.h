@@ -79,8 +79,12 @@ enum hwy_vm_event {
 	HWY_VM_LEARNED, /* devices may have changed; told after each lesson */
 };
 
-/* 'text' is a sentence without the final stop. */
-typedef void hwy_vm_happened(struct hwy_vm *vm, enum hwy_vm_event event, const char *text);
+/*
+ * 'text' is a sentence without the final stop.  'late': it was heard of a while after it came
+ * about, so that the machine may have started anew meanwhile.
+ */
+typedef void hwy_vm_happened(struct hwy_vm *vm, enum hwy_vm_event event, bool late,
+			     const char *text);
 
 void hwy_vms_init(hwy_vm_happened *happened);
 

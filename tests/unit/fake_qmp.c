@@ -12,6 +12,7 @@
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/shash.h"
 #include "stream.h"
+#include "timeval.h"
 #include "util.h"
 
 /* --- what it has ---------------------------------------------------------------------- */
@@ -99,6 +100,8 @@ void
 fake_qmp_event(struct fake_qmp *f, const char *name, const char *device, const char *reason)
 {
 	struct json *event = json_object_create(), *data = json_object_create();
+	struct json *at = json_object_create();
+	long long int now = time_wall_msec();
 
 	json_object_put_string(event, "event", name);
 	if (device != NULL)
@@ -106,6 +109,9 @@ fake_qmp_event(struct fake_qmp *f, const char *name, const char *device, const c
 	if (reason != NULL)
 		json_object_put_string(data, "reason", reason);
 	json_object_put(event, "data", data);
+	json_object_put(at, "seconds", json_integer_create(now / 1000 - f->event_age_s));
+	json_object_put(at, "microseconds", json_integer_create(now % 1000 * 1000));
+	json_object_put(event, "timestamp", at);
 	send_json(f, event);
 }
 

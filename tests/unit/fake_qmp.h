@@ -42,6 +42,7 @@ struct fake_qmp {
 	const char *fault_at; /* command, NULL: none */
 	enum fake_fault fault;
 	bool no_greeting;
+	int event_age_s;    /* of events: their timestamps lie in the past */
 	bool keeps_devices; /* DEVICE_DELETED comes with fake_qmp_release() only */
 	unsigned int commands;
 	unsigned int connections;

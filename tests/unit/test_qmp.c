@@ -217,6 +217,18 @@ test_reset_is_told_and_the_machine_stays(void **state)
 }
 
 static void
+test_an_old_event_is_told_as_late(void **state)
+{
+	(void)state;
+	vm_until(vm_known() != NULL);
+	fake.event_age_s = 5;
+	fake_qmp_event(&fake, "RESET", NULL, "guest-reset");
+	vm_until(vm_told("reset") == 1);
+	assert_string_equal(ds_cstr(&told), "seen:vm1 reset:vm1 ");
+	assert_int_equal(n_late, 1);
+}
+
+static void
 test_a_machine_that_shuts_down_is_gone_once(void **state)
 {
 	(void)state;
@@ -276,6 +288,7 @@ test_another_qemu_at_the_same_socket_is_another_machine(void **state)
 	fake_qmp_start(&fake, path);
 	vm_until(vm_told("seen") == 2);
 	assert_string_equal(ds_cstr(&told), "seen:vm1 gone:vm1 seen:vm1 ");
+	assert_int_equal(n_late, 1);
 	free(path);
 }
 
@@ -341,6 +354,7 @@ main(void)
 		TEST(test_a_monitor_that_another_holds_is_explained),
 		TEST(test_pause_and_resume_are_told),
 		TEST(test_reset_is_told_and_the_machine_stays),
+		TEST(test_an_old_event_is_told_as_late),
 		TEST(test_a_machine_that_shuts_down_is_gone_once),
 		TEST(test_a_killed_machine_is_gone_at_once_and_comes_back),
 		TEST(test_a_lost_connection_is_no_lost_machine),

@@ -15,9 +15,10 @@
 struct fake_qmp fake;
 char *folder;
 struct ds told = DS_EMPTY_INITIALIZER;
+unsigned int n_late;
 
 static void
-happened(struct hwy_vm *vm, enum hwy_vm_event event, const char *text OVS_UNUSED)
+happened(struct hwy_vm *vm, enum hwy_vm_event event, bool late, const char *text OVS_UNUSED)
 {
 	static const char *const words[] = {
 		[HWY_VM_SEEN] = "seen",       [HWY_VM_GONE] = "gone",
@@ -27,6 +28,7 @@ happened(struct hwy_vm *vm, enum hwy_vm_event event, const char *text OVS_UNUSED
 
 	if (words[event] != NULL)
 		ds_put_format(&told, "%s:%s ", words[event], vm->name);
+	n_late += late;
 }
 
 int
@@ -48,6 +50,7 @@ vm_set_up(void **state OVS_UNUSED)
 	fake_qmp_start(&fake, socket);
 	free(socket);
 	ds_clear(&told);
+	n_late = 0;
 	hwy_vms_init(happened);
 	hwy_vms_set_dir(folder);
 	return 0;

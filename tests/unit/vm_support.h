@@ -23,6 +23,8 @@ extern struct fake_qmp fake; /* socket 'folder'/vm1.sock */
 extern char *folder;
 extern struct ds told; /* events of machines: "seen:vm1 gone:vm1 ..." */
 
+extern unsigned int n_late; /* how many of them were told as late */
+
 /* cmocka set-up and tear-down: the folder is watched, the monitor listens; it is an i440fx
  * with 4 free slots. */
 int vm_set_up(void **state);
