@@ -29,7 +29,7 @@ hwy_event_word(enum hwy_event_kind kind)
 		[HWY_EVENT_OPENED] = "opened",         [HWY_EVENT_CLOSED] = "closed",
 		[HWY_EVENT_VM_SEEN] = "vm-seen",       [HWY_EVENT_VM_GONE] = "vm-gone",
 		[HWY_EVENT_VM_RESET] = "vm-reset",     [HWY_EVENT_VM_PAUSED] = "vm-paused",
-		[HWY_EVENT_VM_RESUMED] = "vm-resumed",
+		[HWY_EVENT_VM_RESUMED] = "vm-resumed", [HWY_EVENT_VM_FORGOTTEN] = "vm-forgotten",
 	};
 
 	return words[kind];

@@ -26,8 +26,9 @@ enum hwy_event_kind {
 	HWY_EVENT_VM_RESET,
 	HWY_EVENT_VM_PAUSED,
 	HWY_EVENT_VM_RESUMED,
+	HWY_EVENT_VM_FORGOTTEN, /* it is not followed any more */
 };
-#define HWY_N_EVENT_KINDS (HWY_EVENT_VM_RESUMED + 1)
+#define HWY_N_EVENT_KINDS (HWY_EVENT_VM_FORGOTTEN + 1)
 
 struct hwy_event {
 	uint64_t serial;     /* from 1 on */

@@ -139,9 +139,12 @@ static void
 happened(struct hwy_vm *vm, enum hwy_vm_event event, bool late OVS_UNUSED, const char *text)
 {
 	static const enum hwy_event_kind kinds[] = {
-		[HWY_VM_SEEN] = HWY_EVENT_VM_SEEN,       [HWY_VM_GONE] = HWY_EVENT_VM_GONE,
-		[HWY_VM_RESET] = HWY_EVENT_VM_RESET,     [HWY_VM_STOPPED] = HWY_EVENT_VM_PAUSED,
+		[HWY_VM_SEEN] = HWY_EVENT_VM_SEEN,
+		[HWY_VM_GONE] = HWY_EVENT_VM_GONE,
+		[HWY_VM_RESET] = HWY_EVENT_VM_RESET,
+		[HWY_VM_STOPPED] = HWY_EVENT_VM_PAUSED,
 		[HWY_VM_RESUMED] = HWY_EVENT_VM_RESUMED,
+		[HWY_VM_FORGOTTEN] = HWY_EVENT_VM_FORGOTTEN,
 	};
 	struct ds names = DS_EMPTY_INITIALIZER;
 

@@ -401,8 +401,10 @@ hwy_vm_relearn(struct hwy_vm *vm)
 
 /* --- what a monitor tells ----------------------------------------------------------- */
 
+/* It is not known any more, and neither are its devices. */
 static void
-gone(struct hwy_vm *vm, enum hwy_vm_state state, bool late, const char *why)
+unknown(struct hwy_vm *vm, enum hwy_vm_state state, enum hwy_vm_event event, bool late,
+	const char *what, const char *why)
 {
 	char *text;
 
@@ -410,11 +412,17 @@ gone(struct hwy_vm *vm, enum hwy_vm_state state, bool late, const char *why)
 	hwy_plugs_vm_gone(vm, why);
 	if (!vm->known)
 		return;
-	vm->known = false;
-	text = xasprintf("virtual machine %s is gone: %s", vm->name, why);
-	tell(vm, HWY_VM_GONE, late, text);
+	text = xasprintf("virtual machine %s %s: %s", vm->name, what, why);
+	tell(vm, event, late, text);
 	free(text);
+	vm->known = false;
 	devices_free(vm);
+}
+
+static void
+gone(struct hwy_vm *vm, enum hwy_vm_state state, bool late, const char *why)
+{
+	unknown(vm, state, HWY_VM_GONE, late, "is gone", why);
 }
 
 /* Notes which socket it is that we are connected to.  Returns false if it is another one than
@@ -561,7 +569,7 @@ vm_create(const char *socket)
 static void
 vm_destroy(struct hwy_vm *vm, const char *why)
 {
-	gone(vm, HWY_VM_UNKNOWN, false, why);
+	unknown(vm, HWY_VM_UNKNOWN, HWY_VM_FORGOTTEN, false, "is not followed any more", why);
 	hwy_qmp_destroy(vm->qmp); /* ends the lesson, too */
 	hmap_remove(&hwy_vms, &vm->node);
 	devices_free(vm);

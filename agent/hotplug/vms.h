@@ -76,7 +76,8 @@ enum hwy_vm_event {
 	HWY_VM_RESET,   /* its guest starts anew */
 	HWY_VM_STOPPED, /* paused */
 	HWY_VM_RESUMED,
-	HWY_VM_LEARNED, /* devices may have changed; told after each lesson */
+	HWY_VM_FORGOTTEN, /* it is not followed any more: what becomes of it is not known */
+	HWY_VM_LEARNED,   /* devices may have changed; told after each lesson */
 };
 
 /*

@@ -23,7 +23,8 @@ happened(struct hwy_vm *vm, enum hwy_vm_event event, bool late, const char *text
 	static const char *const words[] = {
 		[HWY_VM_SEEN] = "seen",       [HWY_VM_GONE] = "gone",
 		[HWY_VM_RESET] = "reset",     [HWY_VM_STOPPED] = "stopped",
-		[HWY_VM_RESUMED] = "resumed", [HWY_VM_LEARNED] = NULL,
+		[HWY_VM_RESUMED] = "resumed", [HWY_VM_FORGOTTEN] = "forgotten",
+		[HWY_VM_LEARNED] = NULL,
 	};
 
 	if (words[event] != NULL)
