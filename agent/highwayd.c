@@ -20,6 +20,7 @@
 #include "daemon.h"
 #include "dirs.h"
 #include "domain.h"
+#include "far.h"
 #include "fatal-signal.h"
 #include "journal.h"
 #include "links.h"
@@ -125,6 +126,7 @@ on_exit_command(struct unixctl_conn *conn, int argc, const char *argv[], void *r
 static void
 on_signal(void *aux OVS_UNUSED)
 {
+	hwy_far_exit(false);
 	hwy_domains_exit(false);
 }
 
@@ -177,6 +179,7 @@ main(int argc, char *argv[])
 		if (should_service_stop())
 			request.exiting = true;
 	}
+	hwy_far_exit(request.restart);
 	hwy_machines_exit(request.restart);
 	hwy_domains_exit(request.restart);
 	hwy_ovsdb_exit();

@@ -11,6 +11,7 @@
 #include "agent.h"
 #include "bridge.h"
 #include "domain.h"
+#include "far.h"
 #include "flow.h"
 #include "journal.h"
 #include "openvswitch/poll-loop.h"
@@ -105,9 +106,11 @@ hwy_links_proof(const struct hwy_ofport *x, struct ds *why, bool *by_rules)
 				      "all packets go to OpenFlow port %" PRIu32
 				      ", which the database does not know (yet)",
 				      ofp_to_u16(verdict->out_port));
-		} else if (y->domain != x->domain) {
-			ds_put_format(why, "all packets go to %s, which is not a port of domain %s",
-				      y->name, x->domain->name);
+		} else if (!hwy_ofport_is_highway(y) || !hwy_far_possible(x, y)) {
+			ds_put_format(why,
+				      "all packets go to %s, which is no Highway port of the "
+				      "same folder",
+				      y->name);
 			y = NULL;
 		} else if (y == x) {
 			ds_put_cstr(why, "all packets go back to the port itself");
@@ -163,6 +166,13 @@ withdrawn(struct hwy_ofport *x, const char *to, const char *why)
 			 x->bridge->name, x->name, to, why);
 }
 
+/* Does its proof lead to a port of another region?  Then the ledger has it. */
+static bool
+leads_far(const struct hwy_ofport *x, const struct hwy_ofport *y)
+{
+	return y != NULL && y->domain != x->domain;
+}
+
 /* Takes away what is there and should not be.  Returns false if the region is not there. */
 static bool
 take(struct hwy_ofport *x)
@@ -177,7 +187,16 @@ take(struct hwy_ofport *x)
 		return false;
 	d->known = true;
 	wanted = words;
-	if (d->want_peer != NULL)
+	if (leads_far(x, d->peer) && d->peer != d->want_peer) {
+		struct ds why = DS_EMPTY_INITIALIZER;
+		const char *was = d->peer->name;
+		bool by_rules;
+
+		hwy_links_proof(x, &why, &by_rules);
+		withdrawn(x, was, ds_cstr(&why));
+		ds_destroy(&why);
+	}
+	if (d->want_peer != NULL && !leads_far(x, d->want_peer))
 		to = hwy_domain_port(x->domain, d->want_peer->hwname, &d->want_peer->hint);
 	if (!d->want_permit)
 		wanted.permit = HWY_PERMIT_NO;
@@ -231,7 +250,7 @@ give(struct hwy_ofport *x)
 	wanted = words;
 	if (d->want_permit)
 		wanted.permit = HWY_PERMIT_YES;
-	if (d->want_peer != NULL)
+	if (d->want_peer != NULL && !leads_far(x, d->want_peer))
 		to = hwy_domain_port(x->domain, d->want_peer->hwname, &d->want_peer->hint);
 	if (to != HWY_SNAP_NONE && to != HWY_NO_PROOF && (words.proof == to || is_settled(d)))
 		wanted.proof = to;
@@ -244,7 +263,8 @@ give(struct hwy_ofport *x)
 		hwy_journal_note(HWY_EVENT_PERMITTED, x->bridge->name, x->name, NULL, -1,
 				 "bridge %s: %s may bypass the switch", x->bridge->name, x->name);
 	}
-	if (d->want_peer != NULL && wanted.proof == to && d->peer != d->want_peer) {
+	if (d->want_peer != NULL && d->peer != d->want_peer &&
+	    (leads_far(x, d->want_peer) ? is_settled(d) : wanted.proof == to)) {
 		struct ds why = DS_EMPTY_INITIALIZER;
 
 		d->peer = d->want_peer;
@@ -422,6 +442,7 @@ hwy_links_run(void)
 		next_all = time_msec() + ALL_MS;
 	}
 	look_at_ports(everything);
+	hwy_far_run();
 }
 
 void
@@ -429,4 +450,5 @@ hwy_links_wait(void)
 {
 	if (!hmap_is_empty(&hwy_domains))
 		poll_timer_wait_until(MIN(next_look, MIN(next_all, next_give)));
+	hwy_far_wait();
 }

@@ -8,6 +8,7 @@
  *   bridge.c   one OpenFlow connection per bridge: ports, groups, settings
  *   flowmon.c  the flow monitor on it, which feeds the bridge's detector
  *   domain.c   regions: found, attached to, told that we live
+ *   far.c      links between ports of different regions: their ledger and link regions
  *   links.c    verdicts and policy become permits and proofs in the regions
  *   machines.c which virtual machine holds which port; hotplug/ knows the machines
  *   journal.c  what happened, once each

@@ -137,7 +137,7 @@ hwy_status_region_reason(const struct hwy_snap *s, const struct hwy_ofport *x)
 		return xasprintf("bypass=off is set in the region for domain %s: the operator's "
 				 "word, see highwayctl set",
 				 x->domain->name);
-	if (y != NULL) {
+	if (y != NULL && y->domain == x->domain) {
 		uint32_t mtu = px->end[HWY_GUEST].mtu;
 
 		py = hwy_status_port(s, y);

@@ -90,6 +90,7 @@ watch_offload(struct hwy_domain *d, unsigned int n)
 static void
 tick(struct hwy_domain *d, unsigned int n)
 {
+	struct hwy_far *far = NULL; /* all host ends of a domain have the same */
 	uint64_t dropped = 0;
 
 	if (d->host != NULL) {
@@ -107,6 +108,10 @@ tick(struct hwy_domain *d, unsigned int n)
 				d->region->geo.domain, swept, swept > 1 ? "es" : "", dropped);
 	}
 	for (size_t i = 0; i < RTE_DIM(d->devs); i++) {
+		if (d->devs[i] != NULL && d->devs[i]->role == HWY_GUEST)
+			hwy_dev_attach_tick(d->devs[i]);
+		else if (d->devs[i] != NULL && far != d->devs[i]->far)
+			hwy_far_tick(far = d->devs[i]->far);
 		if (d->devs[i] != NULL && d->devs[i]->eth->data->dev_started &&
 		    hwy_link_update(d->devs[i]->eth, 0) == 0)
 			rte_eth_dev_callback_process(d->devs[i]->eth, RTE_ETH_EVENT_INTR_LSC, NULL);
@@ -288,6 +293,10 @@ hwy_domain_add(struct hwy_domain *d, struct hwy_dev *dev, const struct hwy_devar
 			"give all of them the same",
 			args->port, args->domain);
 	}
+	if (rc == 0 && dev->role == HWY_HOST && hwy_dev_far_add(dev) < 0)
+		rc = hwy_fail(err, -ENOMEM, "port=%s: out of memory", args->port);
+	else if (rc == 0 && dev->role == HWY_GUEST)
+		hwy_dev_attach_init(dev);
 	for (size_t i = 0; rc == 0; i++) {
 		if (d->devs[i] == NULL) {
 			d->devs[i] = dev;
@@ -310,6 +319,8 @@ hwy_domain_del(struct hwy_domain *d, struct hwy_dev *dev)
 		else if (d->devs[i] != NULL && d->devs[i]->role == HWY_HOST)
 			hosts = true;
 	}
+	hwy_dev_far_del(dev);
+	hwy_dev_attach_close(dev);
 	if (dev->role == HWY_HOST && d->host != NULL) {
 		hwy_store_release(&dev->end->state, HWY_END_STOPPED);
 		hwy_host_port_gone(d->host, dev->index);

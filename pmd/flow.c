@@ -145,8 +145,8 @@ parse_pattern(const struct rte_flow_item *item, struct parsed *out)
 		out->exact = false;
 }
 
-/* Index in the region of the port behind ethdev 'port_id', UINT32_MAX if it is not a
- * host end in the domain of 'dev'. */
+/* Index in the region of the port behind ethdev 'port_id', HWY_FAR_PORT + 'port_id' if it is
+ * a host end of another region, to which a proof may lead, UINT32_MAX if it is none. */
 static uint32_t
 port_of(const struct hwy_dev *dev, uint32_t port_id)
 {
@@ -155,9 +155,11 @@ port_of(const struct hwy_dev *dev, uint32_t port_id)
 	if (!rte_eth_dev_is_valid_port((uint16_t)port_id) || port_id > UINT16_MAX)
 		return UINT32_MAX;
 	eth = &rte_eth_devices[port_id];
-	if (eth->dev_ops != &hwy_ops || hwy_dev_of(eth)->domain != dev->domain ||
-	    hwy_dev_of(eth)->role != HWY_HOST)
+	if (eth->dev_ops != &hwy_ops || hwy_dev_of(eth)->role != HWY_HOST)
 		return UINT32_MAX;
+	if (hwy_dev_of(eth)->domain != dev->domain)
+		return dev->far != NULL && hwy_dev_of(eth)->far == dev->far ? HWY_FAR_PORT + port_id
+									    : UINT32_MAX;
 	return hwy_dev_of(eth)->index;
 }
 
@@ -247,7 +249,10 @@ flow_admit(struct hwy_dev *dev, const struct parsed *p, struct rte_flow *flow,
 	struct hwy_host *host = dev->domain->host;
 	int rc = 0;
 
-	if (check_route(p, error) == 0)
+	if (p->dst >= HWY_FAR_PORT && p->dst != UINT32_MAX)
+		/* No class leads out of the region, but a proof may, now or later. */
+		rc = hwy_host_flow_add(host, dev->index, HWY_CLASS_ALL, p->dst, &flow->slot);
+	else if (check_route(p, error) == 0)
 		rc = hwy_host_flow_add(host, dev->index, p->key, p->dst, &flow->slot);
 	else if (p->dst != UINT32_MAX && hwy_host_has_agent(host))
 		rc = hwy_host_flow_add(host, dev->index, HWY_CLASS_ALL, p->dst, &flow->slot);

@@ -40,6 +40,15 @@ routes_copy(const struct hwy_port *port, uint32_t seq, struct hwy_route *routes,
 	return hwy_load(&port->route_seq) == seq;
 }
 
+/* The link region that a link's rings are in, NULL if it is not mapped. */
+static struct hwy_mapping *
+mapping_of(const struct hwy_dev *dev, const struct hwy_link *link)
+{
+	uint32_t slot = hwy_load(&link->attach) - 1;
+
+	return slot < HWY_MAX_ATTACH ? hwy_load_acquire(&dev->attach.at[slot]) : NULL;
+}
+
 /* Does the region's own table agree that 'route' may be used by queue q? */
 static bool
 route_ok(const struct hwy_tx_queue *q, const struct hwy_route *route)
@@ -50,6 +59,9 @@ route_ok(const struct hwy_tx_queue *q, const struct hwy_route *route)
 	if (route->link >= r->geo.link_count || route->slot >= HWY_MAX_ROUTES)
 		return false;
 	link = &r->links[route->link];
+	if (link->attach != 0)
+		return link->src == q->dev->index && link->dst == HWY_PORT_FAR &&
+		       q->ring < link->queues && mapping_of(q->dev, link) != NULL;
 	return link->src == q->dev->index && link->dst < r->geo.port_count &&
 	       q->ring < link->queues && link->ring[q->ring] < r->geo.ring_count;
 }
@@ -68,9 +80,19 @@ path_of(struct hwy_tx_queue *q, uint32_t index)
 	path = &q->paths[q->n_paths];
 	memset(path, 0, sizeof(*path));
 	path->link = index;
-	hwy_producer_init(&path->out, hwy_region_ring(r, link->ring[q->ring]));
 	path->sent = &link->queue[q->ring].sent;
-	path->to = &r->ports[link->dst].end[HWY_GUEST];
+	if (link->attach != 0) {
+		struct hwy_mapping *far = mapping_of(q->dev, link);
+
+		hwy_producer_init(&path->out,
+				  hwy_region_ring(far->region, HWY_LINK_RING(far->end, q->ring)));
+		path->out.far = far;
+		path->to = &far->region->ports[0].end[1 - far->end];
+		q->far_slots |= 1u << far->slot;
+	} else {
+		hwy_producer_init(&path->out, hwy_region_ring(r, link->ring[q->ring]));
+		path->to = &r->ports[link->dst].end[HWY_GUEST];
+	}
 	return (uint16_t)q->n_paths++;
 }
 
@@ -100,6 +122,7 @@ hwy_guest_routes(struct hwy_tx_queue *q, uint32_t seq)
 			hwy_gate_leave(&path->out);
 	}
 	q->n_paths = q->n_classes = q->joined = q->waiting = 0;
+	hwy_store_release(&q->far_slots, 0);
 	q->last_key = HWY_CLASS_NONE;
 	q->last = NULL;
 	memset(q->hash, 0, sizeof(q->hash));
@@ -183,15 +206,23 @@ hwy_guest_in_links(struct hwy_rx_queue *q)
 	if (hwy_load(&port->in_gen) != gen)
 		return;
 	q->n_links = q->n_watch = 0;
+	hwy_store_release(&q->far_slots, 0);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct hwy_link *link = &r->links[list[i] % r->geo.link_count];
+		struct hwy_mapping *far = mapping_of(q->dev, link);
 
+		if (far != NULL)
+			hwy_store_release(&q->far_slots, q->far_slots | 1u << far->slot);
+		else if (link->attach != 0)
+			continue; /* it is told only of what it has mapped */
 		for (uint32_t k = 0; k < link->queues && k < HWY_MAX_QUEUES; k++) {
 			struct hwy_ring_at at;
 
-			if (link->ring[k] >= r->geo.ring_count)
+			if (far == NULL && link->ring[k] >= r->geo.ring_count)
 				continue;
-			at = hwy_region_ring(r, link->ring[k]);
+			at = far == NULL
+				     ? hwy_region_ring(r, link->ring[k])
+				     : hwy_region_ring(far->region, HWY_LINK_RING(1 - far->end, k));
 			q->watch[q->n_watch++] = at.ring;
 			if (k % queues == q->id) {
 				struct hwy_inlet *inlet = &q->links[q->n_links++];
@@ -199,6 +230,7 @@ hwy_guest_in_links(struct hwy_rx_queue *q)
 				inlet->link = list[i];
 				inlet->queue = k;
 				hwy_consumer_init(&inlet->in, at);
+				inlet->in.far = far;
 			}
 		}
 	}
@@ -247,6 +279,7 @@ hwy_guest_start(struct hwy_dev *dev)
 			hwy_consumer_init(&q->normal[q->n_normal++].in, at);
 		}
 		q->in_gen = 1; /* odd: never current */
+		q->far_slots = 0;
 		q->n_links = q->n_watch = 0;
 		q->deferred = n_rx > 1;
 		q->started = true;
@@ -262,6 +295,7 @@ hwy_guest_start(struct hwy_dev *dev)
 		q->all = NULL;
 		memset(q->hash, 0, sizeof(q->hash));
 		q->route_seq = 1;
+		q->far_slots = 0;
 		q->started = true;
 	}
 }
@@ -279,10 +313,13 @@ hwy_guest_stop(struct hwy_dev *dev)
 				hwy_gate_leave(&q->paths[p].out);
 		}
 		q->started = false;
+		hwy_store_release(&q->far_slots, 0);
 	}
 	for (uint16_t i = 0; i < dev->eth->data->nb_rx_queues; i++) {
 		if (dev->rxq[i]->started)
 			hwy_guest_publish(dev->rxq[i]);
 		dev->rxq[i]->started = false;
+		hwy_store_release(&dev->rxq[i]->far_slots, 0);
 	}
+	hwy_attach_up(&dev->attach, false);
 }

@@ -10,6 +10,8 @@
  *   host_rxtx.c   bursts of the host end: normal channel, gates
  *   isa.c         which of the compiled bursts to use
  *   mbuf.h        moving packets between mbufs and rings
+ *   attach.c      link regions: which this process has mapped, and which it hosts
+ *   far.c         receiving from a link region
  *   flow.c        rte_flow: which megaflows become routes
  *   stats.c       basic and extended statistics
  *   telemetry.c   rte_telemetry endpoints
@@ -21,6 +23,8 @@
 #include <rte_log.h>
 #include <sys/queue.h>
 
+#include "attach.h"
+#include "far.h"
 #include "gate.h"
 #include "host.h"
 #include "pool.h"
@@ -110,6 +114,7 @@ struct hwy_tx_queue {
 	uint64_t last_key;
 	struct hwy_class_entry *last;
 	struct hwy_class_entry *all; /* the only route, and it takes every packet; or NULL */
+	uint32_t far_slots;          /* bits: attach slots whose link regions are in paths[] */
 	struct hwy_path paths[HWY_MAX_ROUTES];
 	struct hwy_class_entry classes[HWY_MAX_ROUTES];
 	uint8_t hash[HWY_CLASS_HASH]; /* index into classes + 1 */
@@ -141,6 +146,7 @@ struct hwy_rx_queue {
 	uint16_t n_links;  /* link rings polled by this queue */
 	uint16_t n_watch;  /* link rings into the port, of all queues */
 	uint32_t in_gen;
+	uint32_t far_slots; /* bits: attach slots whose link regions are in links or watch */
 	struct hwy_inlet normal[HWY_MAX_QUEUES];
 	struct hwy_inlet *links; /* [HWY_MAX_INLETS] guest end only */
 	/* all link rings into the port, with their queues' consumer indexes, for rule 3 */
@@ -168,6 +174,9 @@ struct hwy_dev {
 	struct hwy_tx_queue *txq[HWY_MAX_QUEUES];
 	struct rte_eth_stats baseline;
 	uint64_t *xbaseline;
+	struct hwy_attachments attach; /* guest end */
+	struct hwy_far *far;           /* host end: links to other regions */
+	struct hwy_far_port *far_port;
 	pthread_mutex_t flow_mutex;
 	LIST_HEAD(, rte_flow) flows;
 	char name[HWY_NAME_SIZE];
@@ -199,6 +208,13 @@ hwy_dev_of(const struct rte_eth_dev *eth)
 /* guest.c */
 void hwy_guest_start(struct hwy_dev *dev);
 void hwy_guest_stop(struct hwy_dev *dev);
+
+/* attach.c: on control threads */
+int hwy_dev_far_add(struct hwy_dev *dev); /* a host end, of a domain that has its host */
+void hwy_dev_far_del(struct hwy_dev *dev);
+void hwy_dev_attach_init(struct hwy_dev *dev); /* a guest end */
+void hwy_dev_attach_tick(struct hwy_dev *dev);
+void hwy_dev_attach_close(struct hwy_dev *dev);
 
 /* idle.c: what an empty poll does, by the idle= devarg */
 extern uint32_t hwy_polled_queues; /* started receive queues of this process */

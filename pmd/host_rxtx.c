@@ -44,6 +44,8 @@ gates(struct hwy_rx_queue *q, struct hwy_inlet *up)
 			up->pending = 1;
 		}
 	}
+	if (!hwy_far_answer(q->dev->far_port, up->queue, up->in.cons, &limit))
+		up->pending = 1;
 	return limit;
 }
 

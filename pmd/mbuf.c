@@ -63,8 +63,10 @@ hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 	      struct hwy_free_list *list)
 {
 	const struct hwy_domain *domain = q->dev->domain;
+	const struct hwy_region *region = out->far != NULL ? out->far->region : domain->region;
+	struct hwy_pool *pool = out->far != NULL ? &out->far->pool[q->id] : &q->pool;
 	const struct rte_mbuf *seg = m;
-	uint32_t capacity = domain->region->geo.chunk_stride - HWY_CHUNK_HEADROOM;
+	uint32_t capacity = region->geo.chunk_stride - HWY_CHUNK_HEADROOM;
 	uint32_t length = m->pkt_len, offset = 0;
 	uint32_t parts, first;
 
@@ -90,14 +92,14 @@ hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 		rte_pktmbuf_free(m);
 		return (int)slots;
 	}
-	if (all_chunks(domain, m) && m->nb_segs <= room) {
+	if (out->far == NULL && all_chunks(domain, m) && m->nb_segs <= room) {
 		hwy_count(&q->counters->zero_copy, 1);
 		return put_chunks(out, domain, m, list);
 	}
 	parts = (length + capacity - 1) / capacity;
 	if (parts > room)
 		return HWY_PUT_FULL;
-	if (q->pool.free < parts && hwy_pool_refill(&q->pool) < parts) {
+	if (pool->free < parts && hwy_pool_refill(pool) < parts) {
 		hwy_count(&q->counters->no_buffer, 1);
 		return HWY_PUT_FULL;
 	}
@@ -107,9 +109,8 @@ hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 		uint32_t chunk = 0;
 
 		left -= part;
-		(void)hwy_pool_take(&q->pool, &chunk);
-		gather(hwy_region_chunk(domain->region, chunk) + HWY_CHUNK_HEADROOM, part, &seg,
-		       &offset);
+		(void)hwy_pool_take(pool, &chunk);
+		gather(hwy_region_chunk(region, chunk) + HWY_CHUNK_HEADROOM, part, &seg, &offset);
 		hwy_store(&out->at.desc[out->prod & out->at.mask],
 			  HWY_DESC(chunk, left > 0 ? HWY_DESC_MORE : 0, HWY_CHUNK_HEADROOM, part));
 		out->prod++;
@@ -156,6 +157,8 @@ hwy_get_large(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t desc, ui
 	uint32_t entries = 0, length = 0;
 	bool ok = true, more;
 
+	if (unlikely(in->far != NULL))
+		return hwy_get_far(q, in, desc, avail, head, filled);
 	/* Every descriptor is read once, and what is checked is what is used. */
 	*filled = false;
 	do {

@@ -234,6 +234,8 @@ hwy_mbuf_attach(const struct hwy_domain *domain, struct rte_mbuf *m, uint32_t ch
 
 int hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf *m,
 		  uint32_t room, struct hwy_free_list *list);
+uint32_t hwy_get_far(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t desc, uint32_t avail,
+		     struct rte_mbuf *head, bool *filled); /* far.c: the same of a link region */
 uint32_t hwy_get_large(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t desc,
 		       uint32_t avail, struct rte_mbuf *head, bool *filled);
 

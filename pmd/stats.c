@@ -40,6 +40,8 @@ xstat_value(const struct hwy_dev *dev, const struct xstat *x)
 {
 	/* A host end's own queues see the normal channel; what bypassed it, X and Y saw. */
 	if (dev->role == HWY_HOST) {
+		hwy_far_sync(dev->far);
+
 		struct hwy_packets_bytes links =
 			x->tx ? hwy_port_links_in(dev->region, dev->index)
 			      : hwy_port_links_out(dev->region, dev->index);
@@ -65,6 +67,8 @@ totals(const struct hwy_dev *dev, struct rte_eth_stats *s)
 	s->obytes = SUM(tx, normal_bytes);
 	if (dev->role == HWY_HOST) {
 		struct hwy_packets_bytes in = hwy_port_links_out(dev->region, dev->index);
+		hwy_far_sync(dev->far);
+
 		struct hwy_packets_bytes out = hwy_port_links_in(dev->region, dev->index);
 
 		s->ipackets += in.packets;

@@ -36,6 +36,10 @@ struct hwy_host {
 	uint64_t beat_ms;    /* and when: CLOCK_MONOTONIC */
 	struct port_state ports[HWY_MAX_PORTS];
 	uint32_t retire_gen[HWY_MAX_LINKS]; /* in_gen of Y that X's retired link needs */
+	struct far_route {
+		uint32_t dst; /* HWY_FAR_PORT and above; 0: none */
+		uint32_t link;
+	} far[HWY_MAX_PORTS];
 };
 
 /* --- the link table ------------------------------------------------------------ */
@@ -107,7 +111,7 @@ in_links_rebuild(struct hwy_region *r, uint32_t p)
 	in_links_begin(y);
 	for (uint32_t l = 0; l < r->geo.link_count && n < HWY_MAX_IN_LINKS; l++) {
 		if (r->links[l].state != HWY_LINK_FREE && r->links[l].dst == p &&
-		    link_sane(r, &r->links[l]))
+		    (link_sane(r, &r->links[l]) || r->links[l].src == HWY_PORT_FAR))
 			hwy_store(&y->in_links[n++], l);
 	}
 	hwy_store(&y->n_in, n);
@@ -202,7 +206,8 @@ static void
 link_retire(struct hwy_host *h, uint32_t l)
 {
 	struct hwy_region *r = h->region;
-	struct hwy_port *y = &r->ports[r->links[l].dst];
+	uint32_t dst = hwy_load(&r->links[l].dst);
+	struct hwy_port *y = &r->ports[dst < r->geo.port_count ? dst : 0];
 	uint32_t kept = 0;
 
 	in_links_begin(y);
@@ -240,7 +245,9 @@ links_tick(struct hwy_host *h)
 {
 	struct hwy_region *r = h->region;
 
-	for (uint32_t l = 0; l < r->geo.link_count; l++) {
+	/* An isolated port has links to other regions only, and who has its guest end may
+	 * write what he likes into the table: it is not even looked at. */
+	for (uint32_t l = 0; l < r->geo.link_count && r->geo.kind != HWY_KIND_PORT; l++) {
 		struct hwy_link *link = &r->links[l];
 		struct hwy_port *x, *y;
 		bool unneeded;
@@ -452,6 +459,39 @@ proved(const struct hwy_host *h, uint32_t src)
 	return carried ? dst : NO_PORT;
 }
 
+/* Can the port have links at all, as far as it is concerned itself? */
+static bool
+near_ok(const struct hwy_host *h, uint32_t src)
+{
+	const struct hwy_region *r = h->region;
+	const struct hwy_port *x = &r->ports[src];
+
+	return hwy_load(&x->state) == HWY_PORT_USED && hwy_end_up(&x->end[HWY_HOST]) &&
+	       hwy_end_up(&x->end[HWY_GUEST]) && !hwy_load(&x->bypass_off) &&
+	       !hwy_load(&r->hdr->bypass_off) &&
+	       (r->geo.kind == HWY_KIND_PORT || agent_permits(h, x));
+}
+
+/* The port of another region that all packets of 'src' may go to, or NO_PORT. */
+static uint32_t
+proved_far(const struct hwy_host *h, uint32_t src)
+{
+	const struct port_state *p = &h->ports[src];
+	uint32_t dst = h->far[src].dst;
+	bool carried = false;
+
+	if (dst == 0 || !near_ok(h, src))
+		return NO_PORT;
+	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
+		if (p->slots[i].flows == 0)
+			continue;
+		if (p->slots[i].dst != dst)
+			return NO_PORT;
+		carried = true;
+	}
+	return carried ? dst : NO_PORT;
+}
+
 /* The routes of port 'src' as they should be now.  Returns how many they are. */
 static uint32_t
 routes_wanted(struct hwy_host *h, uint32_t src, struct hwy_route *routes)
@@ -468,11 +508,23 @@ routes_wanted(struct hwy_host *h, uint32_t src, struct hwy_route *routes)
 			return 1;
 		}
 	}
+	dst = proved_far(h, src);
+	if (dst != NO_PORT) {
+		int slot = slot_find(h, src, HWY_CLASS_ALL, dst);
+
+		if (slot >= 0) {
+			routes[0].key = HWY_CLASS_ALL;
+			routes[0].link = h->far[src].link;
+			routes[0].slot = (uint32_t)slot;
+			return 1;
+		}
+	}
 	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
 		struct slot *s = &p->slots[i];
 
-		if (s->flows == 0 || s->key == HWY_CLASS_ALL || !permitted(h, src, s->dst) ||
-		    contradicted(p, s) || !link_for(h, src, s->dst, &routes[n].link))
+		if (s->flows == 0 || s->key == HWY_CLASS_ALL || s->dst >= HWY_FAR_PORT ||
+		    !permitted(h, src, s->dst) || contradicted(p, s) ||
+		    !link_for(h, src, s->dst, &routes[n].link))
 			continue;
 		routes[n].key = s->key;
 		routes[n].slot = i;
@@ -715,6 +767,7 @@ hwy_host_port_gone(struct hwy_host *h, uint32_t port)
 {
 	pthread_mutex_lock(&h->mutex);
 	memset(&h->ports[port], 0, sizeof(h->ports[port]));
+	memset(&h->far[port], 0, sizeof(h->far[port]));
 	/* Flows of other ports may outlive the port they lead to; the next port that gets
 	 * this index is not what they meant. */
 	for (uint32_t p = 0; p < HWY_MAX_PORTS; p++) {
@@ -735,6 +788,139 @@ hwy_host_tick(struct hwy_host *h)
 	agent_follow(h);
 	refresh_all(h);
 	links_tick(h);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+/* --- links to other regions --------------------------------------------------------- */
+
+int
+hwy_host_far_link(struct hwy_host *h, uint32_t port, bool out, uint32_t slot, uint32_t sender,
+		  uint32_t queues)
+{
+	struct hwy_region *r = h->region;
+	struct hwy_port *y = &r->ports[port];
+	uint32_t spare = r->geo.link_count, l;
+	struct hwy_link *link;
+
+	pthread_mutex_lock(&h->mutex);
+	for (l = 0; l < r->geo.link_count; l++) {
+		link = &r->links[l];
+		if (link->state == HWY_LINK_FREE && spare == r->geo.link_count)
+			spare = l;
+		if (link->state != HWY_LINK_FREE && link->attach == slot + 1 &&
+		    link->src == (out ? port : HWY_PORT_FAR) &&
+		    link->dst == (out ? HWY_PORT_FAR : port))
+			break; /* an earlier host's */
+	}
+	if (l == r->geo.link_count && spare < l && (out || in_links_count(y) < HWY_MAX_IN_LINKS)) {
+		l = spare;
+		link = &r->links[l];
+		memset(link, 0, sizeof(*link));
+		link->src = out ? port : HWY_PORT_FAR;
+		link->dst = out ? HWY_PORT_FAR : port;
+		link->attach = slot + 1;
+		link->queues = queues < HWY_MAX_QUEUES ? queues : HWY_MAX_QUEUES;
+		for (uint32_t q = 0; q < link->queues; q++)
+			link->ring[q] = HWY_LINK_RING(sender, q);
+		link_state(link, HWY_LINK_READY);
+		if (!out) {
+			uint32_t n = in_links_count(y);
+
+			in_links_begin(y);
+			hwy_store(&y->in_links[n], l);
+			hwy_store(&y->n_in, n + 1);
+			in_links_end(y);
+		}
+	}
+	pthread_mutex_unlock(&h->mutex);
+	return l < r->geo.link_count ? (int)l : -ENOSPC;
+}
+
+void
+hwy_host_far_route(struct hwy_host *h, uint32_t src, uint32_t dst, uint32_t link, bool on)
+{
+	struct far_route *far = &h->far[src];
+
+	pthread_mutex_lock(&h->mutex);
+	if (on && (far->dst != dst || far->link != link)) {
+		*far = (struct far_route){.dst = dst, .link = link};
+		refresh(h, src);
+	} else if (!on && far->dst == dst && far->link == link) {
+		far->dst = 0;
+		refresh(h, src);
+	}
+	pthread_mutex_unlock(&h->mutex);
+}
+
+void
+hwy_host_far_show(struct hwy_host *h, uint32_t link, bool open)
+{
+	struct hwy_link *l = &h->region->links[link];
+
+	pthread_mutex_lock(&h->mutex);
+	if (open)
+		link_state(l, HWY_LINK_OPEN);
+	else if (l->state == HWY_LINK_OPEN)
+		link_state(l, HWY_LINK_CLOSING);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+bool
+hwy_host_far_left(struct hwy_host *h, uint32_t src)
+{
+	const struct hwy_port *x = &h->region->ports[src];
+	bool left;
+
+	pthread_mutex_lock(&h->mutex);
+	left = sender_has_seen(x, x->route_seq);
+	pthread_mutex_unlock(&h->mutex);
+	return left;
+}
+
+void
+hwy_host_far_forget(struct hwy_host *h, uint32_t link)
+{
+	pthread_mutex_lock(&h->mutex);
+	if (h->region->links[link].dst < h->region->geo.port_count)
+		link_retire(h, link);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+bool
+hwy_host_far_forgotten(struct hwy_host *h, uint32_t port, uint32_t link)
+{
+	bool forgotten;
+
+	pthread_mutex_lock(&h->mutex);
+	forgotten = receiver_has_seen(&h->region->ports[port], h->retire_gen[link]);
+	pthread_mutex_unlock(&h->mutex);
+	return forgotten;
+}
+
+void
+hwy_host_far_free(struct hwy_host *h, uint32_t port, uint32_t link, bool out)
+{
+	struct hwy_packets_bytes sent = hwy_link_sent(&h->region->links[link]);
+	struct hwy_port *p = &h->region->ports[port];
+	uint64_t *folded = out ? p->folded_out : p->folded_in;
+
+	pthread_mutex_lock(&h->mutex);
+	hwy_store(&folded[0], folded[0] + sent.packets);
+	hwy_store(&folded[1], folded[1] + sent.bytes);
+	link_state(&h->region->links[link], HWY_LINK_FREE);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+void
+hwy_host_far_gone(struct hwy_host *h, uint32_t dst)
+{
+	pthread_mutex_lock(&h->mutex);
+	for (uint32_t p = 0; p < HWY_MAX_PORTS; p++) {
+		for (int i = 0; i < HWY_MAX_ROUTES; i++) {
+			if (h->ports[p].slots[i].key != 0 && h->ports[p].slots[i].dst == dst)
+				h->ports[p].slots[i].dst = NO_PORT;
+		}
+	}
 	pthread_mutex_unlock(&h->mutex);
 }
 

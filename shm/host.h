@@ -65,6 +65,38 @@ void hwy_host_port_gone(struct hwy_host *host, uint32_t port);
  * operator sets, moves closing links on. */
 void hwy_host_tick(struct hwy_host *host);
 
+/*
+ * Links to ports of other regions: what far.c decides, in the tables of this region.  A flow's
+ * 'dst' from HWY_FAR_PORT on is such a port, under a number that the caller has chosen; its
+ * key is always HWY_CLASS_ALL, as no class is a route out of the region.
+ */
+#define HWY_FAR_PORT 0x10000u
+
+/* Finds or makes the entry of a link out of 'port' or into it ('out'), in the link region of
+ * attach slot 'slot', sent by end 'sender' of that with 'queues' queues.  A link into the
+ * port is put into its list.  Returns its index, or -ENOSPC. */
+int hwy_host_far_link(struct hwy_host *host, uint32_t port, bool out, uint32_t slot,
+		      uint32_t sender, uint32_t queues);
+
+/* All packets of 'src' may go by 'link' to 'dst', or may not any more. */
+void hwy_host_far_route(struct hwy_host *host, uint32_t src, uint32_t dst, uint32_t link, bool on);
+
+/* Shows the state of a link into a port. */
+void hwy_host_far_show(struct hwy_host *host, uint32_t link, bool open);
+
+/* Do all queues of X act upon the routes as they are? */
+bool hwy_host_far_left(struct hwy_host *host, uint32_t src);
+
+/* Takes a link out of Y's list; and has every queue of Y noticed? */
+void hwy_host_far_forget(struct hwy_host *host, uint32_t link);
+bool hwy_host_far_forgotten(struct hwy_host *host, uint32_t port, uint32_t link);
+
+/* Frees the entry; what it counted is the port's. */
+void hwy_host_far_free(struct hwy_host *host, uint32_t port, uint32_t link, bool out);
+
+/* Port 'dst' of another region is gone: flows that lead there lead nowhere. */
+void hwy_host_far_gone(struct hwy_host *host, uint32_t dst);
+
 /* Is a class of 'src' routed to 'dst' now?  For telemetry and tests. */
 bool hwy_host_linked(struct hwy_host *host, uint32_t src, uint32_t dst);
 

@@ -81,6 +81,14 @@ drain_ring(struct hwy_region *r, uint32_t index)
 	return dropped;
 }
 
+/* Is the link in use, with rings of this region?  What it leaves in a link region goes with
+ * that: a guest end that dies ends the links that it has there. */
+static bool
+link_is_near(const struct hwy_link *link)
+{
+	return hwy_load_acquire(&link->state) != HWY_LINK_FREE && hwy_load(&link->attach) == 0;
+}
+
 /* Takes a guest end over from its last holder, as the receiver: what waits is dropped. */
 static uint64_t
 drain_guest(struct hwy_region *r, uint32_t p)
@@ -92,7 +100,7 @@ drain_guest(struct hwy_region *r, uint32_t p)
 	for (uint32_t l = 0; l < r->geo.link_count; l++) {
 		struct hwy_link *link = &r->links[l];
 
-		if (hwy_load_acquire(&link->state) == HWY_LINK_FREE || link->dst != p)
+		if (!link_is_near(link) || link->dst != p)
 			continue;
 		for (uint32_t q = 0; q < link->queues && q < HWY_MAX_QUEUES; q++)
 			dropped += drain_ring(r, link->ring[q]);
@@ -108,7 +116,7 @@ stop_links(struct hwy_region *r, uint32_t p)
 	for (uint32_t l = 0; l < r->geo.link_count; l++) {
 		struct hwy_link *link = &r->links[l];
 
-		if (hwy_load_acquire(&link->state) == HWY_LINK_FREE || link->src != p)
+		if (!link_is_near(link) || link->src != p)
 			continue;
 		for (uint32_t q = 0; q < link->queues && q < HWY_MAX_QUEUES; q++) {
 			struct hwy_ring *ring;
@@ -124,6 +132,18 @@ stop_links(struct hwy_region *r, uint32_t p)
 				hwy_store_release(&up->gate_bell, up->gate_bell + 1);
 			}
 		}
+	}
+}
+
+/* A guest end that is no more has nothing mapped, and the next one has not yet. */
+static void
+acks_clear(struct hwy_region *r, uint32_t p)
+{
+	for (uint32_t s = 0; s < r->geo.attach_count; s++) {
+		struct hwy_attach *a = hwy_region_attach(r, p, s);
+
+		hwy_store(&a->error, 0);
+		hwy_store_release(&a->ack, 0);
 	}
 }
 
@@ -172,6 +192,7 @@ take_end(struct hwy_region *r, uint32_t p, enum hwy_role role, char *err)
 	end->client = r->me;
 	end->attached_ns = hwy_now_ns();
 	if (role == HWY_GUEST) {
+		acks_clear(r, p);
 		drain_guest(r, p);
 		stop_links(r, p);
 	} else {
@@ -233,8 +254,10 @@ hwy_port_detach(struct hwy_region *r, uint32_t p, enum hwy_role role)
 	if (role == HWY_GUEST)
 		stop_links(r, p);
 	end_clear(&r->ports[p].end[role]);
-	if (role == HWY_GUEST)
+	if (role == HWY_GUEST) {
+		acks_clear(r, p);
 		drain_guest(r, p);
+	}
 	hwy_lock_drop(r->fd, HWY_LOCK_END(p, role));
 	for (uint32_t i = 0; i < r->geo.port_count; i++) {
 		if (r->ports[i].state == HWY_PORT_USED && r->ports[i].end[HWY_HOST].client == r->me)
@@ -276,6 +299,7 @@ hwy_port_bury(struct hwy_region *r, uint32_t client)
 				continue;
 			end_clear(&r->ports[p].end[role]);
 			if (role == HWY_GUEST) {
+				acks_clear(r, p);
 				dropped += drain_guest(r, p);
 				stop_links(r, p);
 			}
@@ -310,7 +334,8 @@ links_reap(struct hwy_region *r, uint32_t p)
 			kept = true;
 			continue;
 		}
-		for (uint32_t q = 0; q < link->queues && q < HWY_MAX_QUEUES; q++)
+		for (uint32_t q = 0; link_is_near(link) && q < link->queues && q < HWY_MAX_QUEUES;
+		     q++)
 			drain_ring(r, link->ring[q]);
 		hwy_store_release(&link->state, HWY_LINK_FREE);
 		hwy_region_give_rings(r, HWY_TAG_LINK(l));

@@ -585,6 +585,53 @@ hwy_region_open(const struct hwy_region_config *config, struct hwy_region **out,
 	return hwy_fail(err, -EAGAIN, "%s comes and goes: try again", path);
 }
 
+const char *
+hwy_link_region_name(uint64_t id, char name[HWY_NAME_SIZE])
+{
+	snprintf(name, HWY_NAME_SIZE, "%c%016llx", HWY_MARK_LINK, (unsigned long long)id);
+	return name;
+}
+
+int
+hwy_link_region_make(const char *dir, uint64_t id, uint64_t size, char *err)
+{
+	char name[HWY_NAME_SIZE], path[PATH_MAX];
+	struct hwy_region_config config = {.dir = dir,
+					   .domain = hwy_link_region_name(id, name),
+					   .kind = HWY_KIND_LINK,
+					   .size = size};
+	int rc = find_path(&config, path, sizeof(path), err);
+
+	return rc < 0 ? rc : make(path, &config, err);
+}
+
+int
+hwy_link_region_map(int fd, uint64_t id, struct hwy_region **out, char *err)
+{
+	char name[HWY_NAME_SIZE];
+	struct hwy_region *r = region_new(hwy_link_region_name(id, name));
+	struct stat st;
+	int rc;
+
+	*out = NULL;
+	if (r == NULL)
+		return hwy_fail(err, -ENOMEM, "%s: out of memory", name);
+	r->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (r->fd < 0 || fstat(r->fd, &st) < 0)
+		rc = hwy_fail(err, -errno, "%s cannot be mapped: %s", name, strerror(errno));
+	else
+		rc = map(r, (uint64_t)st.st_size, err);
+	if (rc == 0 && (r->geo.kind != HWY_KIND_LINK || strcmp(r->geo.domain, name) != 0))
+		rc = hwy_fail(err, -EPROTO, "what was handed over as %s is %s", name,
+			      r->geo.domain);
+	if (rc < 0) {
+		region_free(r);
+		return rc;
+	}
+	*out = r;
+	return 0;
+}
+
 int
 hwy_region_inspect(const char *path, struct hwy_region **out, char *err)
 {

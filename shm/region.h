@@ -95,6 +95,17 @@ int hwy_region_check(const struct hwy_region *region, const struct hwy_region_co
 /* Maps the region file 'path' for reading only: no lock is taken, nobody is asked. */
 int hwy_region_inspect(const char *path, struct hwy_region **out, char *err);
 
+/*
+ * Link regions (HWY_KIND_LINK).  hwy_link_region_make() makes the file of the one with
+ * identity 'id' in 'dir'; hwy_link_region_map() maps one that somebody hands over as 'fd',
+ * which stays the caller's, and checks that it is the one with that identity.  No client slot
+ * is taken; hwy_region_close() unmaps it.
+ */
+int hwy_link_region_make(const char *dir, uint64_t id, uint64_t size, char *err);
+int hwy_link_region_map(int fd, uint64_t id, struct hwy_region **out, char *err);
+/* Its name, in a buffer of HWY_NAME_SIZE bytes. */
+const char *hwy_link_region_name(uint64_t id, char name[HWY_NAME_SIZE]);
+
 /* Unmaps.  Gives the client slot back; removes the file if nobody else is attached, unless
  * it is to be kept (hwy_region_keep()). */
 void hwy_region_close(struct hwy_region *region);

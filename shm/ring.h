@@ -55,19 +55,23 @@ struct hwy_ring_at {
 	uint32_t mask;  /* ring_size - 1 */
 };
 
+struct hwy_mapping; /* attach.h */
+
 struct hwy_producer {
 	struct hwy_ring_at at;
-	uint32_t prod;      /* next entry to write; ahead of ring->prod until published */
-	uint32_t cons_seen; /* lower bound of the consumer's index */
-	uint32_t cpu_seen;  /* the consumer's CPU hint, as of then */
-	uint32_t stop;      /* ring->stop: its line is the consumer's most of the time */
+	uint32_t prod;           /* next entry to write; ahead of ring->prod until published */
+	uint32_t cons_seen;      /* lower bound of the consumer's index */
+	uint32_t cpu_seen;       /* the consumer's CPU hint, as of then */
+	uint32_t stop;           /* ring->stop: its line is the consumer's most of the time */
+	struct hwy_mapping *far; /* the link region that it is in, NULL: the port's own region */
 };
 
 struct hwy_consumer {
 	struct hwy_ring_at at;
-	uint32_t cons;      /* next entry to read; ahead of ring->cons until published */
-	uint32_t prod_seen; /* what the producer has published at least */
-	uint32_t bursts;    /* how often it was read from; see the ring's cpu word */
+	uint32_t cons;           /* next entry to read; ahead of ring->cons until published */
+	uint32_t prod_seen;      /* what the producer has published at least */
+	uint32_t bursts;         /* how often it was read from; see the ring's cpu word */
+	struct hwy_mapping *far; /* as in hwy_producer */
 };
 
 /* Takes over the producer's side from whoever had it before. */
@@ -79,6 +83,7 @@ hwy_producer_init(struct hwy_producer *p, struct hwy_ring_at at)
 	p->cons_seen = hwy_load_acquire(&at.ring->cons);
 	p->cpu_seen = hwy_load(&at.ring->cpu);
 	p->stop = hwy_load(&at.ring->stop);
+	p->far = NULL;
 }
 
 static inline void
@@ -88,6 +93,7 @@ hwy_consumer_init(struct hwy_consumer *c, struct hwy_ring_at at)
 	c->cons = hwy_load(&at.ring->cons);
 	c->prod_seen = c->cons;
 	c->bursts = 0;
+	c->far = NULL;
 }
 
 /* Free entries, at most 'wanted' of which are looked for.  A consumer index that

@@ -5,6 +5,7 @@ import json
 
 from lab import wait_until
 
+from .h_kit import agent
 from .kit import HOST, ISOLATED, clean, finish, go, same, seconds, sure
 
 LINE = ("in_port=1,actions=output:2", "in_port=2,actions=output:1")
@@ -74,3 +75,36 @@ def test_isolated_ports_pass_by_the_switch_and_are_copied(t):
     sure(host["rx_copied"] > 1000, f"packets that the switch copied: {host}")
     same(host["rx_zero_copy"], 0, "packets that it did not")
     same(host["rx_copied"] + host["rx_inlined"], host["rx_packets"], "all of them")
+
+
+def _wait_far(t, *ways, deadline_s=15, agent=None):
+    """Waits until the links are open, as the sender's region has it."""
+    def are_open():
+        return all(t.links(f"@{src}").get((src, dst)) == "open" and dst in t.routed(src, f"@{src}") for src, dst in ways)
+    wait_until(are_open, deadline_s, f"links {ways} to be open", agent and agent.logfile)
+
+
+@seconds(120)
+def test_a_proof_opens_a_link_between_isolated_ports(t):
+    """With a proof two isolated ports get a link region, which their two VNFs and the switch map, and their packets
+    leave the switch; nothing is lost and all counters are exact"""
+    bed = _bed(t)
+    bed.rules(*LINE)
+    one = agent(t, bed)
+    source = t.traffic("gensink", "p1", "p2", rate=20e3, size="64-1500", domain=ISOLATED, bidir=True).start()
+    go(source)
+    _wait_far(t, ("p1", "p2"), ("p2", "p1"), agent=one)
+    for n in (1, 2):
+        wait_until(lambda: t.end(f"p{n}", domain=f"@p{n}")["rx_bypass_packets"] > 20000, 20, "20,000 packets by the link",
+                   source, [source])
+    report = clean(finish(source))
+    _exact(bed, report)
+
+
+def _exact(bed, report):
+    """The rules and ports 1 and 2 of the bed count what the program has sent by its two ports."""
+    first, second = ((port["opackets"], port["obytes"]) for port in report["per_port"])
+    bed.wait_packets(first, "in_port=1")
+    bed.wait_packets(second, "in_port=2")
+    for number, (sent, got) in ((1, (first, second)), (2, (second, first))):
+        bed.wait_port(number, rx_pkts=sent[0], rx_bytes=sent[1], tx_pkts=got[0], tx_bytes=got[1])

@@ -11,7 +11,9 @@ STATES = ("free", "preparing", "ready", "open", "closing", "retiring")
 ENDS = ("detached", "stopped", "started")
 COUNTERS = ("normal_packets", "normal_bytes", "bypass_packets", "bypass_bytes", "inlined", "zero_copy", "copied",
             "ring_full", "no_buffer", "bad_desc", "too_big", "link_down")
+SLOTS = ("free", "wanted", "mapped", "usable", "closing", "unmapped")
 HOST, GUEST = 0, 1
+FAR, ATTACH_SIZE = 0xFFFFFFFF, 128
 INLINE = 0xFFFFFF
 
 
@@ -26,6 +28,7 @@ class Region:
         self.inline_size, self.chunk_count, self.chunk_stride = (word(88 + 4 * i) for i in range(3))
         (self.ring_stride, self.off_clients, self.off_ports, self.off_links, self.off_tags, self.off_owners,
          self.off_rings, self.off_chunks) = (self._at("<Q", 104 + 8 * i) for i in range(8))
+        self.off_attach, self.attach_count = self._at("<Q", 176), word(184)
         self.kind, self.keep = word(100), word(244)
         self.sweeps, self.reclaimed = word(232), word(236)
 
@@ -71,23 +74,41 @@ class Region:
     def routed(self, name):
         """{receiver: class keys} of the routes that the port's host end has published."""
         at = self._port_at(self.ports()[name])
-        names = {index: port for port, index in self.ports().items()}
         seq, count = self._at("<2I", at + 192)
         found = {}
         for i in range(0 if seq & 1 else count):
             key, link = self._at("<QI", at + 256 + 16 * i)
-            dst = self._at("<I", self.off_links + LINK_SIZE * link + 8)
-            found.setdefault(names.get(dst, dst), []).append(key)
+            found.setdefault(self._ends(link)[1], []).append(key)
+        return found
+
+    def _ends(self, link):
+        """Names of the ports (from, to) of a link; one in another region by the attach slot."""
+        names = {index: name for name, index in self.ports().items()}
+        at = self.off_links + LINK_SIZE * link
+        src, dst, attach = self._at("<I", at + 4), self._at("<I", at + 8), self._at("<I", at + 60)
+        if FAR in (src, dst) and 0 < attach <= self.attach_count:
+            near = dst if src == FAR else src
+            slot = self.off_attach + ATTACH_SIZE * (near * self.attach_count + attach - 1)
+            names[FAR] = self._text(slot + 24, 32)
+        return names.get(src, src), names.get(dst, dst)
+
+    def slots(self, name):
+        """[(state that is wanted, state that is acknowledged, identity)] of the port's attach slots, each state with
+        its epoch."""
+        found = []
+        for slot in range(self.attach_count):
+            at = self.off_attach + ATTACH_SIZE * (self.ports()[name] * self.attach_count + slot)
+            want, identity, ack = self._at("<Q", at), self._at("<Q", at + 8), self._at("<Q", at + 64)
+            found.append(((SLOTS[want & 0xFFFFFFFF], want >> 32), (SLOTS[ack & 0xFFFFFFFF], ack >> 32), identity))
         return found
 
     def links(self):
         """{(from, to): state} of all links in use."""
-        names = {index: name for name, index in self.ports().items()}
         found = {}
         for link in range(self.link_count):
-            state, src, dst = self._at("<3I", self.off_links + LINK_SIZE * link)
+            state = self._at("<I", self.off_links + LINK_SIZE * link)
             if state:
-                found[names.get(src, src), names.get(dst, dst)] = STATES[state]
+                found[self._ends(link)] = STATES[state]
         return found
 
     def waiting(self, name):

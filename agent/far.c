@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Links between ports of different regions: see far.h. */
+#include <config.h>
+
+#include "far.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "attach.h"
+#include "bridge.h"
+#include "domain.h"
+#include "journal.h"
+#include "ledger.h"
+#include "links.h"
+#include "openvswitch/list.h"
+#include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
+#include "random.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(hwy_far);
+
+#define LOOK_MS    5     /* between two looks at entries that are on their way */
+#define RETRY_MS   500   /* after the first failure; doubled with each */
+#define RETRY_MAX  30000 /* at most */
+#define MAX_ASKING 32    /* guest ends at the socket at a time */
+
+/* What we know of an entry beside what it says itself. */
+struct linking {
+	uint32_t seen;   /* enum hwy_far_state of the last look */
+	uint32_t failed; /* how often the same two did not manage, one after the other */
+	long long int next_try;
+	bool want[2]; /* of this round, by direction */
+};
+
+struct folder {
+	struct ovs_list node;
+	char *path;
+	struct hwy_ledger ledger;
+	struct linking linking[HWY_LEDGER_ENTRIES];
+	int listener;
+	int asking[MAX_ASKING]; /* -1: free */
+	char *trouble;
+};
+
+static struct ovs_list folders = OVS_LIST_INITIALIZER(&folders);
+static long long int started; /* time_msec() of the first round */
+
+/* --- folders ---------------------------------------------------------------------- */
+
+/* Folder of the domain's region, or NULL if it is not there.  To be freed. */
+static char *
+folder_of(const struct hwy_domain *d)
+{
+	const char *slash;
+
+	if (d->region == NULL)
+		return NULL;
+	slash = strrchr(d->region->path, '/');
+	return slash != NULL ? xmemdup0(d->region->path, slash - d->region->path) : NULL;
+}
+
+bool
+hwy_far_possible(const struct hwy_ofport *x, const struct hwy_ofport *y)
+{
+	char *a, *b;
+	bool same;
+
+	if (x->domain == y->domain)
+		return true;
+	a = folder_of(x->domain);
+	b = folder_of(y->domain);
+	same = a != NULL && b != NULL && !strcmp(a, b);
+	free(a);
+	free(b);
+	return same;
+}
+
+/* Where guest ends of this folder ask. */
+static int
+listen_at(const char *folder)
+{
+	struct sockaddr_un where = {.sun_family = AF_UNIX};
+	int s;
+
+	if (snprintf(where.sun_path, sizeof where.sun_path, "%s/%s", folder, HWY_LEDGER_SOCKET) >=
+	    (int)sizeof where.sun_path)
+		return -ENAMETOOLONG;
+	s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (s < 0)
+		return -errno;
+	(void)unlink(where.sun_path);
+	if (bind(s, (struct sockaddr *)&where, sizeof where) < 0 ||
+	    chmod(where.sun_path, 0600) < 0 || listen(s, MAX_ASKING) < 0) {
+		int error = errno;
+
+		close(s);
+		return -error;
+	}
+	return s;
+}
+
+static void
+trouble(struct folder *f, const char *sentence)
+{
+	if (!nullable_string_is_equal(f->trouble, sentence)) {
+		if (sentence != NULL)
+			VLOG_WARN("%s", sentence);
+		free(f->trouble);
+		f->trouble = nullable_xstrdup(sentence);
+	}
+}
+
+static struct folder *
+folder_get(const char *path)
+{
+	char err[HWY_ERR_SIZE];
+	struct folder *f;
+
+	LIST_FOR_EACH (f, node, &folders) {
+		if (!strcmp(f->path, path))
+			break;
+	}
+	if (f == NULL || &f->node == &folders) {
+		f = xzalloc(sizeof *f);
+		f->path = xstrdup(path);
+		f->ledger.fd = f->listener = -1;
+		for (size_t i = 0; i < MAX_ASKING; i++)
+			f->asking[i] = -1;
+		ovs_list_push_back(&folders, &f->node);
+	}
+	if (f->ledger.file != NULL && !hwy_ledger_is_current(&f->ledger)) {
+		hwy_ledger_close(&f->ledger);
+		memset(f->linking, 0, sizeof f->linking);
+	}
+	if (f->ledger.file == NULL) {
+		if (hwy_ledger_open(&f->ledger, path, true, err) < 0) {
+			trouble(f, err);
+			return NULL;
+		}
+	}
+	if (f->listener < 0) {
+		f->listener = listen_at(path);
+		if (f->listener < 0) {
+			hwy_fail(err, 0, "%s/%s cannot be listened at: %s", path, HWY_LEDGER_SOCKET,
+				 ovs_strerror(-f->listener));
+			trouble(f, err);
+			return NULL;
+		}
+	}
+	trouble(f, NULL);
+	return f;
+}
+
+/* --- entries ---------------------------------------------------------------------- */
+
+static bool
+is_side(const struct hwy_ledger_side *side, const struct hwy_ofport *port)
+{
+	return !strncmp(side->region, port->domain->name, HWY_NAME_SIZE) &&
+	       !strncmp(side->port, port->hwname, HWY_NAME_SIZE);
+}
+
+static void
+remove_region(const struct folder *f, uint64_t id)
+{
+	char name[HWY_NAME_SIZE];
+	char *path = xasprintf("%s/%s", f->path, hwy_link_region_name(id, name));
+
+	if (unlink(path) < 0 && errno != ENOENT)
+		VLOG_WARN("%s cannot be removed: %s", path, ovs_strerror(errno));
+	free(path);
+}
+
+static void
+fill_side(struct hwy_ledger_side *side, const struct hwy_ofport *port)
+{
+	memset(side, 0, sizeof *side);
+	ovs_strlcpy(side->region, port->domain->name, sizeof side->region);
+	ovs_strlcpy(side->port, port->hwname, sizeof side->port);
+}
+
+/* Makes the link region of x and y, then their entry; 'entry' if it is not NULL. */
+static struct hwy_ledger_entry *
+entry_make(struct folder *f, struct hwy_ledger_entry *entry, const struct hwy_ofport *x,
+	   const struct hwy_ofport *y)
+{
+	char err[HWY_ERR_SIZE];
+	uint64_t id;
+
+	for (size_t i = 0; i < HWY_LEDGER_ENTRIES && entry == NULL; i++) {
+		if (f->ledger.file->entry[i].state == HWY_LEDGER_FREE &&
+		    time_msec() >= f->linking[i].next_try) {
+			entry = &f->ledger.file->entry[i];
+			f->linking[i].failed = 0;
+		}
+	}
+	if (entry == NULL)
+		return NULL;
+	id = random_uint64();
+	if (hwy_link_region_make(f->path, id, 0, err) < 0) {
+		trouble(f, err);
+		return NULL;
+	}
+	entry->id = id;
+	entry->life++;
+	fill_side(&entry->side[0], x);
+	fill_side(&entry->side[1], y);
+	entry->proof[0] = entry->proof[1] = 0;
+	hwy_store_release(&entry->state, HWY_LEDGER_WANTED);
+	return entry;
+}
+
+/* Marks the direction from x to y as wanted, making an entry if there is none. */
+static void
+want(const struct hwy_ofport *x, const struct hwy_ofport *y)
+{
+	char *path = folder_of(x->domain);
+	struct folder *f = path != NULL ? folder_get(path) : NULL;
+	struct hwy_ledger_entry *entry = NULL, *before = NULL;
+	size_t i = 0, e = 0;
+
+	free(path);
+	if (f == NULL)
+		return;
+	for (i = 0; i < HWY_LEDGER_ENTRIES; i++) {
+		struct hwy_ledger_entry *at = &f->ledger.file->entry[i];
+
+		for (e = 0; e < 2; e++) {
+			if (is_side(&at->side[e], x) && is_side(&at->side[1 - e], y))
+				break;
+		}
+		if (e < 2 && at->state == HWY_LEDGER_FREE) {
+			if (time_msec() < f->linking[i].next_try)
+				return; /* it went wrong a moment ago */
+			before = at;
+		} else if (e < 2) {
+			entry = at;
+			break;
+		}
+	}
+	if (entry == NULL) {
+		entry = entry_make(f, before, x, y);
+		if (entry == NULL)
+			return;
+		i = (size_t)(entry - f->ledger.file->entry);
+		e = 0;
+	}
+	if (entry->state == HWY_LEDGER_WANTED)
+		f->linking[i].want[e] = true;
+}
+
+/* Are the rules known that an earlier highwayd has made entries by? */
+static bool
+is_adopting(void)
+{
+	const struct hwy_bridge *b;
+
+	if (time_msec() >= started + HWY_ADOPT_MS)
+		return false;
+	HMAP_FOR_EACH (b, node, &hwy_bridges) {
+		if (!b->was_live)
+			return true;
+	}
+	return hmap_is_empty(&hwy_bridges);
+}
+
+static void
+note_progress(const struct folder *f, struct hwy_ledger_entry *entry, struct linking *l,
+	      uint32_t state)
+{
+	static const char *const words[] = {
+		[HWY_FAR_NONE] = "none",
+		[HWY_FAR_WANTED] = "is being mapped",
+		[HWY_FAR_USABLE] = "is usable",
+		[HWY_FAR_DRAINING] = "is being drained",
+		[HWY_FAR_CLOSING] = "is being unmapped",
+		[HWY_FAR_GONE] = "is gone",
+	};
+	char name[HWY_NAME_SIZE];
+
+	if (state == l->seen || state > HWY_FAR_GONE)
+		return;
+	l->seen = state;
+	VLOG_DBG("%s: link region %s between %s and %s %s", f->path,
+		 hwy_link_region_name(entry->id, name), entry->side[0].port, entry->side[1].port,
+		 words[state]);
+	if (state == HWY_FAR_USABLE)
+		l->failed = 0;
+}
+
+/* Writes what is wanted of an entry, and ends one that has come to its end. */
+static void
+entry_run(struct folder *f, size_t i, bool adopting)
+{
+	struct hwy_ledger_entry *entry = &f->ledger.file->entry[i];
+	struct linking *l = &f->linking[i];
+	uint64_t answer = hwy_load_acquire(&entry->answer);
+	uint32_t state = answer >> 32 == entry->life ? (uint32_t)answer : HWY_FAR_NONE;
+
+	if (entry->state == HWY_LEDGER_FREE)
+		return;
+	note_progress(f, entry, l, state);
+	for (int e = 0; e < 2; e++) {
+		if (entry->proof[e] != l->want[e] && (l->want[e] || !adopting))
+			hwy_store_release(&entry->proof[e], l->want[e]);
+	}
+	if (entry->state == HWY_LEDGER_WANTED && !l->want[0] && !l->want[1] && !adopting)
+		hwy_store_release(&entry->state, HWY_LEDGER_WITHDRAWN);
+	if (state == HWY_FAR_GONE) {
+		if (entry->state == HWY_LEDGER_WANTED && entry->why != 0) {
+			l->failed++;
+			l->next_try = time_msec() + MIN(RETRY_MAX, RETRY_MS << MIN(l->failed, 8));
+			VLOG_WARN("ports %s and %s could not be linked: %s; their packets take the "
+				  "switch, and it is tried again",
+				  entry->side[0].port, entry->side[1].port,
+				  ovs_strerror((int)entry->why));
+		}
+		remove_region(f, entry->id);
+		hwy_store_release(&entry->state, HWY_LEDGER_FREE);
+		l->seen = HWY_FAR_NONE;
+	}
+}
+
+/* --- those who ask ---------------------------------------------------------------- */
+
+struct asking {
+	const struct folder *folder;
+	uint64_t id;
+	int region; /* what the guest end says is its region */
+	int fd;
+	int error;
+};
+
+/* Is 'fd' the file of the region of that name? */
+static bool
+holds(const struct folder *f, const char *name, int fd)
+{
+	struct stat theirs, ours;
+	char *path = xasprintf("%s/%.*s", f->path, HWY_NAME_SIZE, name);
+	bool same = fstat(fd, &theirs) == 0 && lstat(path, &ours) == 0 &&
+		    theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+
+	free(path);
+	return same;
+}
+
+/* The link region that is asked for, if who asks holds the region of one of its ports. */
+static int
+answer(const struct folder *f, uint64_t id, int region)
+{
+	for (size_t i = 0; i < HWY_LEDGER_ENTRIES && region >= 0; i++) {
+		const struct hwy_ledger_entry *entry = &f->ledger.file->entry[i];
+		char name[HWY_NAME_SIZE];
+		char *path;
+		int fd;
+
+		if (entry->state != HWY_LEDGER_WANTED || entry->id != id)
+			continue;
+		if (!holds(f, entry->side[0].region, region) &&
+		    !holds(f, entry->side[1].region, region))
+			return -EACCES;
+		path = xasprintf("%s/%s", f->path, hwy_link_region_name(id, name));
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		free(path);
+		return fd < 0 ? -errno : fd;
+	}
+	return -ENOENT;
+}
+
+/* Returns false if the connection is to be closed. */
+static bool
+serve(const struct folder *f, int s)
+{
+	struct hwy_fetch_request request;
+	struct hwy_fetch_answer reply;
+	int region = -1, fd, rc;
+
+	rc = hwy_fd_receive(s, &request, sizeof request, &region);
+	if (rc == -EAGAIN)
+		return true;
+	if (rc == 0 && request.magic == HWY_MAGIC) {
+		fd = answer(f, request.id, region);
+		memset(&reply, 0, sizeof reply);
+		reply.id = request.id;
+		reply.error = fd < 0 ? (uint32_t)-fd : 0;
+		(void)hwy_fd_send(s, &reply, sizeof reply, fd);
+		if (fd >= 0)
+			close(fd);
+	}
+	if (region >= 0)
+		close(region);
+	return false;
+}
+
+static void
+folder_serve(struct folder *f)
+{
+	if (f->listener < 0 || f->ledger.file == NULL)
+		return;
+	for (size_t i = 0; i < MAX_ASKING; i++) {
+		if (f->asking[i] < 0)
+			f->asking[i] =
+				accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (f->asking[i] >= 0 && !serve(f, f->asking[i])) {
+			close(f->asking[i]);
+			f->asking[i] = -1;
+		}
+	}
+}
+
+/* --- main loop -------------------------------------------------------------------- */
+
+static bool
+may_bypass(const struct hwy_ofport *port)
+{
+	return port->decided.want_permit;
+}
+
+static void
+want_all(void)
+{
+	struct hwy_ofport *x;
+	struct hwy_bridge *b;
+
+	HMAP_FOR_EACH (b, node, &hwy_bridges) {
+		HMAP_FOR_EACH (x, node, &b->ports) {
+			struct hwy_ofport *y = x->decided.peer;
+
+			if (hwy_ofport_is_highway(x) && y != NULL && y->domain != x->domain &&
+			    may_bypass(x) && may_bypass(y))
+				want(x, y);
+		}
+	}
+}
+
+/* A ledger that an earlier highwayd has left. */
+static void
+find_folders(void)
+{
+	struct hwy_domain *d;
+
+	HMAP_FOR_EACH (d, node, &hwy_domains) {
+		char *path = folder_of(d);
+		char *file = path != NULL ? xasprintf("%s/%s", path, HWY_LEDGER_FILE) : NULL;
+
+		if (file != NULL && access(file, F_OK) == 0)
+			folder_get(path);
+		free(file);
+		free(path);
+	}
+}
+
+static void
+run(void *aux OVS_UNUSED)
+{
+	bool adopting = is_adopting();
+	struct folder *f;
+
+	LIST_FOR_EACH (f, node, &folders) {
+		for (size_t i = 0; i < HWY_LEDGER_ENTRIES; i++)
+			f->linking[i].want[0] = f->linking[i].want[1] = false;
+	}
+	want_all();
+	LIST_FOR_EACH (f, node, &folders) {
+		if (f->ledger.file == NULL)
+			continue;
+		hwy_store_release(&f->ledger.file->agent_beat, f->ledger.file->agent_beat + 1);
+		for (size_t i = 0; i < HWY_LEDGER_ENTRIES; i++)
+			entry_run(f, i, adopting);
+		folder_serve(f);
+	}
+}
+
+void
+hwy_far_run(void)
+{
+	static long long int next_find;
+
+	if (started == 0)
+		started = time_msec();
+	if (time_msec() >= next_find) {
+		next_find = time_msec() + 100;
+		find_folders();
+	}
+	if (hwy_guarded(run, NULL) < 0)
+		VLOG_WARN("a ledger was cut short");
+}
+
+void
+hwy_far_wait(void)
+{
+	struct folder *f;
+
+	LIST_FOR_EACH (f, node, &folders) {
+		if (f->listener >= 0)
+			poll_fd_wait(f->listener, POLLIN);
+		for (size_t i = 0; i < MAX_ASKING; i++) {
+			if (f->asking[i] >= 0)
+				poll_fd_wait(f->asking[i], POLLIN);
+		}
+		for (size_t i = 0; f->ledger.file != NULL && i < HWY_LEDGER_ENTRIES; i++) {
+			uint32_t seen = f->linking[i].seen;
+
+			if (f->ledger.file->entry[i].state == HWY_LEDGER_WITHDRAWN ||
+			    (seen != HWY_FAR_NONE && seen != HWY_FAR_USABLE)) {
+				poll_timer_wait(LOOK_MS);
+				break;
+			}
+		}
+	}
+}
+
+void
+hwy_far_exit(bool keep)
+{
+	struct folder *f, *next;
+
+	LIST_FOR_EACH_SAFE (f, next, node, &folders) {
+		for (size_t i = 0; f->ledger.file != NULL && !keep && i < HWY_LEDGER_ENTRIES; i++) {
+			struct hwy_ledger_entry *entry = &f->ledger.file->entry[i];
+
+			hwy_store_release(&entry->proof[0], 0);
+			hwy_store_release(&entry->proof[1], 0);
+		}
+		if (f->listener >= 0) {
+			char *path = xasprintf("%s/%s", f->path, HWY_LEDGER_SOCKET);
+
+			close(f->listener);
+			if (!keep)
+				(void)unlink(path);
+			free(path);
+		}
+		for (size_t i = 0; i < MAX_ASKING; i++) {
+			if (f->asking[i] >= 0)
+				close(f->asking[i]);
+		}
+		hwy_ledger_close(&f->ledger);
+		ovs_list_remove(&f->node);
+		free(f->trouble);
+		free(f->path);
+		free(f);
+	}
+}

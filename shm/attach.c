@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "attach.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+void
+hwy_attach_init(struct hwy_attachments *a, struct hwy_region *region, uint32_t port)
+{
+	memset(a, 0, sizeof(*a));
+	a->region = region;
+	a->port = port;
+}
+
+static void
+acknowledge(struct hwy_attachments *a, uint32_t slot, uint32_t epoch, enum hwy_attach_state state,
+	    int error)
+{
+	struct hwy_attach *at = hwy_region_attach(a->region, a->port, slot);
+
+	hwy_store(&at->error, (uint32_t)error);
+	hwy_store_release(&at->ack, HWY_ATTACH(epoch, state));
+}
+
+static void
+say_up(const struct hwy_mapping *m, enum hwy_end_state state)
+{
+	uint32_t *at = &m->region->ports[0].end[m->end].state;
+
+	if (hwy_load(at) != state)
+		hwy_store_release(at, state);
+}
+
+static int
+map_slot(struct hwy_attachments *a, uint32_t slot, bool up)
+{
+	struct hwy_attach *at = hwy_region_attach(a->region, a->port, slot);
+	struct hwy_mapping *m;
+	uint64_t id = hwy_load(&at->id);
+	uint32_t end = hwy_load(&at->end);
+	int fd, rc;
+
+	if (end > 1)
+		return -EPROTO;
+	fd = a->fetch(a->aux, id);
+	if (fd < 0)
+		return fd;
+	m = calloc(1, sizeof(*m));
+	rc = m == NULL ? -ENOMEM : hwy_link_region_map(fd, id, &m->region, NULL);
+	close(fd);
+	if (rc < 0) {
+		free(m);
+		return rc;
+	}
+	m->end = end;
+	m->slot = slot;
+	for (uint32_t q = 0; q < HWY_MAX_QUEUES; q++)
+		hwy_pool_init(&m->pool[q], m->region->owners, m->region->geo.chunk_count,
+			      HWY_LINK_OWNER(end), q);
+	say_up(m, up ? HWY_END_STARTED : HWY_END_STOPPED);
+	hwy_store_release(&a->at[slot], m);
+	return 0;
+}
+
+static void
+unmap_slot(struct hwy_attachments *a, uint32_t slot)
+{
+	struct hwy_mapping *m = a->at[slot];
+
+	hwy_store_release(&a->at[slot], NULL);
+	say_up(m, HWY_END_DETACHED);
+	hwy_region_close(m->region);
+	free(m);
+}
+
+static void
+slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
+{
+	uint64_t want = hwy_load_acquire(&hwy_region_attach(a->region, a->port, slot)->want);
+	uint32_t epoch = HWY_ATTACH_EPOCH(want), state = HWY_ATTACH_STATE(want);
+	bool wanted = state == HWY_ATTACH_WANTED || state == HWY_ATTACH_USABLE;
+	int rc;
+
+	if (a->at[slot] != NULL && (!wanted || a->epoch[slot] != epoch)) {
+		if (a->in_use(a->aux, slot))
+			return; /* the next look */
+		unmap_slot(a, slot);
+		acknowledge(a, slot, a->epoch[slot], HWY_ATTACH_UNMAPPED, 0);
+	}
+	if (a->at[slot] != NULL) {
+		say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
+	} else if (state == HWY_ATTACH_WANTED && a->epoch[slot] != epoch) {
+		a->epoch[slot] = epoch;
+		rc = map_slot(a, slot, up);
+		acknowledge(a, slot, epoch, rc < 0 ? HWY_ATTACH_UNMAPPED : HWY_ATTACH_MAPPED, -rc);
+	} else if (state == HWY_ATTACH_CLOSING &&
+		   HWY_ATTACH_EPOCH(hwy_region_attach(a->region, a->port, slot)->ack) != epoch) {
+		a->epoch[slot] = epoch; /* an earlier guest end's */
+		acknowledge(a, slot, epoch, HWY_ATTACH_UNMAPPED, 0);
+	}
+}
+
+void
+hwy_attach_tick(struct hwy_attachments *a, bool up)
+{
+	for (uint32_t slot = 0; slot < a->region->geo.attach_count; slot++)
+		slot_tick(a, slot, up);
+}
+
+void
+hwy_attach_up(struct hwy_attachments *a, bool up)
+{
+	for (uint32_t slot = 0; slot < HWY_MAX_ATTACH; slot++) {
+		if (a->at[slot] != NULL)
+			say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
+	}
+}
+
+void
+hwy_attach_close(struct hwy_attachments *a)
+{
+	for (uint32_t slot = 0; slot < HWY_MAX_ATTACH; slot++) {
+		if (a->at[slot] != NULL)
+			unmap_slot(a, slot);
+	}
+}
+
+/* --- file descriptors ------------------------------------------------------------- */
+
+int
+hwy_fd_send(int socket, const void *message, size_t size, int fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec vec = {.iov_base = (void *)(uintptr_t)message, .iov_len = size};
+	struct msghdr msg = {.msg_iov = &vec, .msg_iovlen = 1};
+	ssize_t n;
+
+	memset(&control, 0, sizeof(control));
+	if (fd >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		control.head.cmsg_level = SOL_SOCKET;
+		control.head.cmsg_type = SCM_RIGHTS;
+		control.head.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	}
+	do {
+		n = sendmsg(socket, &msg, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : (size_t)n != size ? -EMSGSIZE : 0;
+}
+
+int
+hwy_fd_receive(int socket, void *message, size_t size, int *fd)
+{
+	union {
+		struct cmsghdr head;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec vec = {.iov_base = message, .iov_len = size};
+	struct msghdr msg = {.msg_iov = &vec,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	ssize_t n;
+
+	*fd = -1;
+	do {
+		n = recvmsg(socket, &msg, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (msg.msg_controllen >= CMSG_LEN(sizeof(int)) && control.head.cmsg_level == SOL_SOCKET &&
+	    control.head.cmsg_type == SCM_RIGHTS && control.head.cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(fd, CMSG_DATA(&control.head), sizeof(*fd));
+	if ((size_t)n == size && (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
+		return 0;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	return -EPROTO;
+}
+
+int
+hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id)
+{
+	struct sockaddr_un where = {.sun_family = AF_UNIX};
+	struct timeval limit = {.tv_usec = HWY_FETCH_MS * 1000};
+	struct hwy_fetch_request request = {.magic = HWY_MAGIC, .id = id};
+	struct hwy_fetch_answer answer;
+	int s, fd = -1, rc;
+
+	if (snprintf(where.sun_path, sizeof(where.sun_path), "%s", path) >=
+	    (int)sizeof(where.sun_path))
+		return -ENAMETOOLONG;
+	s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (s < 0)
+		return -errno;
+	(void)setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	(void)setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	rc = connect(s, (struct sockaddr *)&where, sizeof(where)) < 0 ? -errno : 0;
+	if (rc == 0)
+		rc = hwy_fd_send(s, &request, sizeof(request), region->fd);
+	if (rc == 0)
+		rc = hwy_fd_receive(s, &answer, sizeof(answer), &fd);
+	close(s);
+	if (rc == 0 && (answer.error != 0 || fd < 0))
+		rc = answer.error != 0 ? -(int)answer.error : -EPROTO;
+	if (rc < 0 && fd >= 0)
+		close(fd);
+	return rc < 0 ? rc : fd;
+}
