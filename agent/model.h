@@ -83,6 +83,7 @@ struct hwy_decision {
 	long long int withdrawn; /* when the last proof was, time_msec(); 0: never */
 	bool flapping;           /* two proofs were withdrawn within HWY_FLAP_MS */
 	long long int given_wall_us, withdrawn_wall_us; /* time_wall_usec(), 0: never */
+	long long int cause_us, given_us; /* of the proof: the change, and when, time_usec() */
 };
 
 struct hwy_ofport {

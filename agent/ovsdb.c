@@ -154,6 +154,8 @@ read_settings(const struct ovsrec_open_vswitch *ovs)
 					  HWY_DEBOUNCE_DEFAULT, 0, HWY_DEBOUNCE_MAX);
 	hwy_journal_resize((size_t)number(&ovs->other_config, "highway-journal-size",
 					  HWY_JOURNAL_DEFAULT, 1, HWY_JOURNAL_MAX));
+	hwy_settings.spare_links = (unsigned int)number(&ovs->other_config, "highway-spare-links",
+							0, 0, HWY_SPARE_LINKS_MAX);
 	set(&hwy_settings.metrics, metrics);
 	if (qmp_dir != NULL && qmp_dir[0] != '/') {
 		VLOG_WARN_RL(&limit,

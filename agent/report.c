@@ -539,7 +539,7 @@ event_line(struct reply *r, const struct hwy_event *e)
 	struct tm tm;
 
 	if (r->list != NULL) {
-		struct json *o = json_object_create();
+		struct json *o = json_object_create(), *parts = json_object_create();
 
 		put_integer(o, "serial", e->serial);
 		json_object_put(o, "time", json_real_create((double)e->at_ms / 1e3));
@@ -551,6 +551,9 @@ event_line(struct reply *r, const struct hwy_event *e)
 				e->took_us >= 0 ? json_integer_create(e->took_us)
 						: json_null_create());
 		put_string(o, "text", e->text);
+		for (size_t i = 0; i < e->n_parts; i++)
+			put_integer(parts, e->parts[i].name, (uint64_t)e->parts[i].us);
+		json_object_put(o, "parts_us", parts);
 		json_array_add(r->list, o);
 		return;
 	}
