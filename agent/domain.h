@@ -61,6 +61,11 @@ struct hwy_words {
 bool hwy_domain_read(struct hwy_domain *domain, uint32_t port, struct hwy_words *words);
 bool hwy_domain_write(struct hwy_domain *domain, uint32_t port, const struct hwy_words *words);
 
+/* Who holds the port's guest end; false if nobody of a virtual machine does. */
+bool hwy_domain_holder(struct hwy_domain *domain, uint32_t port, struct hwy_holder *holder);
+/* Says of that client, and of none that may have followed it, what we know of its machine. */
+void hwy_domain_say(struct hwy_domain *domain, const struct hwy_holder *holder, enum hwy_said what);
+
 /*
  * Looks at the links and calls 'changed' for each that has opened or closed since the last
  * call: 'was' and 'is' are its states, 'since_ns' when that came about.  Returns true if

@@ -253,6 +253,17 @@ entry_failed(const struct hwy_ledger_entry *entry, struct linking *l, const char
 		  entry->side[0].port, entry->side[1].port, why);
 }
 
+/* Is its guest end there, in a virtual machine? */
+static bool
+is_up(const struct hwy_ofport *port)
+{
+	struct hwy_holder holder;
+	uint32_t hint = port->hint;
+	uint32_t at = hwy_domain_port(port->domain, port->hwname, &hint);
+
+	return at != HWY_SNAP_NONE && hwy_domain_holder(port->domain, at, &holder);
+}
+
 /* Makes the link region of x and y, then their entry; 'entry' if it is not NULL.  Where one of
  * them is in a virtual machine, the entry waits for the region to be plugged in there. */
 static struct hwy_ledger_entry *
@@ -276,6 +287,9 @@ entry_make(struct folder *f, struct hwy_ledger_entry *entry, const struct hwy_of
 	l = &f->linking[entry - f->ledger.file->entry];
 	a = hwy_machine_of(x, NULL);
 	b = hwy_machine_of(y, NULL);
+	/* A guest that is not up yet could not let go of a device either. */
+	if ((a != NULL && !is_up(x)) || (b != NULL && !is_up(y)))
+		return NULL;
 	l->pair = a != NULL || b != NULL ? hwy_spare_take(a, b) : NULL;
 	l->spare = l->pair != NULL;
 	id = l->spare ? l->pair->id : random_uint64();

@@ -13,7 +13,10 @@
 #include "hotplug/vms.h"
 #include "journal.h"
 #include "openvswitch/json.h"
+#include "openvswitch/poll-loop.h"
 #include "ovsdb.h"
+#include "realm.h"
+#include "timeval.h"
 #include "util.h"
 
 /* --- whose port is it --------------------------------------------------------------- */
@@ -120,23 +123,80 @@ by_word(enum hwy_machine_by by)
 
 /* --- what happens to them ------------------------------------------------------------ */
 
+/* Between two looks at who holds the guest ends. */
+#define LOOK_MS 200
+
+static long long int next_look; /* time_msec() */
+static bool keeping;            /* another highwayd will be here at once */
+
+/* Who holds the port's guest end now; false if nobody of a virtual machine does. */
+static bool
+holder_of(struct hwy_ofport *port, struct hwy_holder *holder)
+{
+	uint32_t at = hwy_domain_port(port->domain, port->hwname, &port->hint);
+
+	return at != HWY_SNAP_NONE && hwy_domain_holder(port->domain, at, holder);
+}
+
+/* A machine is paused or not: says so of its guest end, unless it has been said. */
 static void
-list_ports(const struct hwy_vm *vm, struct ds *names)
+tell_pause(struct hwy_ofport *port, const struct hwy_vm *vm)
+{
+	enum hwy_said what = vm->state == HWY_VM_PAUSED ? HWY_SAID_PAUSED : HWY_SAID_NOTHING;
+	struct hwy_holder now;
+
+	if (!holder_of(port, &now)) {
+		port->holder.client = 0;
+		return;
+	}
+	port->holder = now;
+	if (now.said == what || now.said == HWY_SAID_GONE)
+		return;
+	hwy_domain_say(port->domain, &now, what);
+	port->holder.said = what;
+}
+
+/* Its guest is dead: whoever held the end then is.  If that was a while ago, somebody else may
+ * hold it by now, so only who was seen there before is meant. */
+static void
+tell_death(struct hwy_ofport *port, bool late)
+{
+	struct hwy_holder dead = port->holder;
+
+	if (!late)
+		holder_of(port, &dead);
+	hwy_domain_say(port->domain, &dead, HWY_SAID_GONE);
+	port->holder.client = 0;
+}
+
+/* Nobody follows the machine any more: its guest end is to show by itself that it lives. */
+static void
+tell_nothing(struct hwy_ofport *port)
+{
+	if (port->holder.said == HWY_SAID_PAUSED)
+		hwy_domain_say(port->domain, &port->holder, HWY_SAID_NOTHING);
+	port->holder.client = 0;
+}
+
+static void
+look(void)
 {
 	struct hwy_bridge *b;
 	struct hwy_ofport *port;
 
 	HMAP_FOR_EACH (b, node, &hwy_bridges) {
 		HMAP_FOR_EACH (port, node, &b->ports) {
-			if (hwy_ofport_is_highway(port) && hwy_machine_of(port, NULL) == vm)
-				ds_put_format(names, "%s%s", names->length > 0 ? ", " : "",
-					      port->name);
+			const struct hwy_vm *vm =
+				hwy_ofport_is_highway(port) ? hwy_machine_of(port, NULL) : NULL;
+
+			if (vm != NULL)
+				tell_pause(port, vm);
 		}
 	}
 }
 
 static void
-happened(struct hwy_vm *vm, enum hwy_vm_event event, bool late OVS_UNUSED, const char *text)
+happened(struct hwy_vm *vm, enum hwy_vm_event event, bool late, const char *text)
 {
 	static const enum hwy_event_kind kinds[] = {
 		[HWY_VM_SEEN] = HWY_EVENT_VM_SEEN,
@@ -147,10 +207,23 @@ happened(struct hwy_vm *vm, enum hwy_vm_event event, bool late OVS_UNUSED, const
 		[HWY_VM_FORGOTTEN] = HWY_EVENT_VM_FORGOTTEN,
 	};
 	struct ds names = DS_EMPTY_INITIALIZER;
+	struct hwy_bridge *b;
+	struct hwy_ofport *port;
 
+	next_look = 0;
 	if (event == HWY_VM_LEARNED)
 		return;
-	list_ports(vm, &names);
+	HMAP_FOR_EACH (b, node, &hwy_bridges) {
+		HMAP_FOR_EACH (port, node, &b->ports) {
+			if (!hwy_ofport_is_highway(port) || hwy_machine_of(port, NULL) != vm)
+				continue;
+			if (event == HWY_VM_GONE || event == HWY_VM_RESET)
+				tell_death(port, late);
+			else if (event == HWY_VM_FORGOTTEN && !keeping)
+				tell_nothing(port);
+			ds_put_format(&names, "%s%s", names.length > 0 ? ", " : "", port->name);
+		}
+	}
 	hwy_journal_note(kinds[event], NULL, NULL, vm->name, -1, "%s%s%s", text,
 			 names.length > 0 ? "; its ports: " : "", ds_cstr(&names));
 	ds_destroy(&names);
@@ -170,17 +243,24 @@ hwy_machines_run(void)
 	if (hwy_ovsdb_known())
 		hwy_vms_set_dir(hwy_settings.qmp_dir);
 	hwy_vms_run();
+	if (hwy_vms_dir() != NULL && time_msec() >= next_look) {
+		look();
+		next_look = time_msec() + LOOK_MS;
+	}
 }
 
 void
 hwy_machines_wait(void)
 {
 	hwy_vms_wait();
+	if (hwy_vms_dir() != NULL)
+		poll_timer_wait_until(next_look);
 }
 
 void
-hwy_machines_exit(bool keep OVS_UNUSED)
+hwy_machines_exit(bool keep)
 {
+	keeping = keep;
 	hwy_vms_exit();
 }
 

@@ -86,6 +86,12 @@ struct hwy_decision {
 	long long int cause_us, given_us; /* of the proof: the change, and when, time_usec() */
 };
 
+/* Who holds the guest end of a port, if that is in a virtual machine. */
+struct hwy_holder {
+	uint32_t client, life; /* 0: nobody there */
+	enum hwy_said said;    /* what the region has been told of it: shm/realm.h */
+};
+
 struct hwy_ofport {
 	struct hmap_node node; /* in hwy_bridge.ports, by name */
 	struct hwy_bridge *bridge;
@@ -101,6 +107,7 @@ struct hwy_ofport {
 	char *trouble;                    /* devargs that make no sense, in a sentence; or NULL */
 	bool is_protected;                /* Port.protected */
 	char *vm_uuid, *iface_id;         /* of external_ids, or NULL */
+	struct hwy_holder holder;         /* as machines.c saw it last */
 	struct hwy_policy_reasons policy; /* by the database */
 	struct hwy_decision decided;
 };
