@@ -15,6 +15,7 @@
 #include "journal.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "realm.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -47,6 +48,12 @@ hwy_domain_ref(const char *name, const char *dir)
 	d->users = 1;
 	hmap_insert(&hwy_domains, &d->node, hash_string(key, 0));
 	return d;
+}
+
+bool
+hwy_domain_is_isolated(const struct hwy_domain *d)
+{
+	return d->name[0] == HWY_MARK_PORT;
 }
 
 static void
@@ -337,6 +344,63 @@ hwy_domain_write(struct hwy_domain *d, uint32_t port, const struct hwy_words *wo
 	struct wording w = {.region = d->region, .port = port, .words = *words};
 
 	return d->region != NULL && hwy_guarded(write_words, &w) == 0;
+}
+
+/* --- virtual machines ------------------------------------------------------------- */
+
+struct holding {
+	struct hwy_region *region;
+	uint32_t port;
+	struct hwy_holder holder;
+	enum hwy_said what;
+};
+
+static void
+find_holder(void *arg)
+{
+	struct holding *h = arg;
+	uint32_t c = hwy_load(&h->region->ports[h->port].end[HWY_GUEST].client);
+	const struct hwy_client *client;
+	uint64_t said;
+
+	if (c == 0 || c >= HWY_MAX_CLIENTS)
+		return;
+	client = &h->region->clients[c];
+	if (hwy_load_acquire(&client->state) != HWY_CLIENT_USED || hwy_load(&client->realm) == 0)
+		return;
+	h->holder.client = c;
+	h->holder.life = hwy_load(&client->life);
+	said = hwy_load(&client->said);
+	if (HWY_SAID_LIFE(said) == h->holder.life)
+		h->holder.said = HWY_SAID_WHAT(said);
+}
+
+bool
+hwy_domain_holder(struct hwy_domain *d, uint32_t port, struct hwy_holder *holder)
+{
+	struct holding h = {.region = d->region, .port = port};
+
+	if (d->region == NULL || hwy_guarded(find_holder, &h) < 0)
+		return false;
+	*holder = h.holder;
+	return h.holder.client != 0;
+}
+
+static void
+say(void *arg)
+{
+	const struct holding *h = arg;
+
+	hwy_client_say(h->region, h->holder.client, h->holder.life, h->what);
+}
+
+void
+hwy_domain_say(struct hwy_domain *d, const struct hwy_holder *holder, enum hwy_said what)
+{
+	struct holding h = {.region = d->region, .holder = *holder, .what = what};
+
+	if (d->region != NULL && holder->client != 0 && hwy_guarded(say, &h) < 0)
+		cut_short(d);
 }
 
 /* --- links ------------------------------------------------------------------------ */

@@ -39,6 +39,9 @@ extern struct hmap hwy_domains;
 struct hwy_domain *hwy_domain_ref(const char *name, const char *dir);
 void hwy_domain_unref(struct hwy_domain *domain);
 
+/* Is it that of one isolated port, and no domain by a name? */
+bool hwy_domain_is_isolated(const struct hwy_domain *domain);
+
 /* Beats; attaches to regions that are there now, leaves those that are not. */
 void hwy_domains_run(void);
 void hwy_domains_wait(void);
@@ -57,6 +60,11 @@ struct hwy_words {
 };
 bool hwy_domain_read(struct hwy_domain *domain, uint32_t port, struct hwy_words *words);
 bool hwy_domain_write(struct hwy_domain *domain, uint32_t port, const struct hwy_words *words);
+
+/* Who holds the port's guest end; false if nobody of a virtual machine does. */
+bool hwy_domain_holder(struct hwy_domain *domain, uint32_t port, struct hwy_holder *holder);
+/* Says of that client, and of none that may have followed it, what we know of its machine. */
+void hwy_domain_say(struct hwy_domain *domain, const struct hwy_holder *holder, enum hwy_said what);
 
 /*
  * Looks at the links and calls 'changed' for each that has opened or closed since the last

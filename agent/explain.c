@@ -13,6 +13,7 @@
 #include "flow.h"
 #include "keys.h"
 #include "links.h"
+#include "machines.h"
 #include "metrics.h"
 #include "util.h"
 
@@ -165,6 +166,7 @@ hwy_explain_text(const struct hwy_ofport *x, struct hwy_status *snaps, struct ds
 		else
 			ds_put_cstr(out, "no OpenFlow number");
 		ds_put_format(out, "; port %s of domain %s\n", x->hwname, x->domain->name);
+		hwy_machine_text(x, out);
 		policy_lines(&f, out);
 		if (f.peer != NULL)
 			ds_put_format(out, "  rules:   every packet goes to %s: %s\n", f.peer->name,
@@ -308,6 +310,7 @@ hwy_explain_json(const struct hwy_ofport *x, struct hwy_status *snaps)
 	put_string(o, "name", x->domain != NULL ? x->hwname : NULL);
 	put_string(o, "trouble", x->trouble);
 	put_string(o, "bypass", hwy_travel_word(f.travel));
+	json_object_put(o, "machine", hwy_machine_json(x));
 	json_object_put(o, "policy", policy_json(&f));
 	json_object_put(o, "rules", rules_json(&f));
 	json_object_put(region, "present", json_boolean_create(f.at != NULL));

@@ -16,12 +16,16 @@
 #include "attach.h"
 #include "bridge.h"
 #include "domain.h"
+#include "hotplug/pair.h"
+#include "hotplug/vms.h"
 #include "journal.h"
 #include "ledger.h"
 #include "links.h"
+#include "machines.h"
 #include "openvswitch/list.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
+#include "ovsdb.h"
 #include "random.h"
 #include "timeval.h"
 #include "util.h"
@@ -31,6 +35,7 @@ VLOG_DEFINE_THIS_MODULE(hwy_far);
 #define LOOK_MS    5     /* between two looks at entries that are on their way */
 #define RETRY_MS   500   /* after the first failure; doubled with each */
 #define RETRY_MAX  30000 /* at most */
+#define TIDY_MS    1000  /* between two looks for devices that were left over */
 #define MAX_ASKING 32    /* guest ends at the socket at a time */
 
 /* What we know of an entry beside what it says itself. */
@@ -39,6 +44,14 @@ struct linking {
 	uint32_t failed; /* how often the same two did not manage, one after the other */
 	long long int next_try;
 	bool want[2]; /* of this round, by direction */
+	bool ours;    /* made by this highwayd */
+
+	/* The region in the virtual machines of the two ports; NULL if they are in none.
+	 * While the entry is free, it is still on its way there. */
+	struct hwy_pair *pair;
+	bool spare; /* it was plugged in beforehand */
+	long long int cause_us, proof_us,
+		made_us; /* flow-mod, its proof, the region: time_usec() */
 };
 
 struct folder {
@@ -188,34 +201,114 @@ fill_side(struct hwy_ledger_side *side, const struct hwy_ofport *port)
 	ovs_strlcpy(side->port, port->hwname, sizeof side->port);
 }
 
-/* Makes the link region of x and y, then their entry; 'entry' if it is not NULL. */
+static bool
+make_region(const struct folder *f, uint64_t id, char err[HWY_ERR_SIZE])
+{
+	return hwy_link_region_make(f->path, id, 0, err) == 0;
+}
+
+/* Tells the host to have both ports map the region. */
+static void
+entry_start(struct hwy_ledger_entry *entry)
+{
+	entry->proof[0] = entry->proof[1] = 0;
+	hwy_store_release(&entry->state, HWY_LEDGER_WANTED);
+}
+
+/* Plugs the region 'id' into the machines of x and y. */
+static struct hwy_pair *
+plug(const struct folder *f, uint64_t id, struct hwy_vm *a, struct hwy_vm *b)
+{
+	char name[HWY_NAME_SIZE];
+	char *path = xasprintf("%s/%s", f->path, hwy_link_region_name(id, name));
+	struct stat st = {.st_size = 0};
+	struct hwy_pair *pair;
+
+	(void)stat(path, &st);
+	pair = hwy_pair_in(a, b, id, path, (uint64_t)st.st_size);
+	free(path);
+	return pair;
+}
+
+/* The entry is at its end: so is what is plugged in for it, and the region. */
+static void
+entry_end(const struct folder *f, struct hwy_ledger_entry *entry, struct linking *l)
+{
+	if (l->pair != NULL)
+		hwy_pair_out(l->pair);
+	l->pair = NULL;
+	remove_region(f, entry->id);
+	hwy_store_release(&entry->state, HWY_LEDGER_FREE);
+	l->seen = HWY_FAR_NONE;
+	l->ours = false;
+}
+
+static void
+entry_failed(const struct hwy_ledger_entry *entry, struct linking *l, const char *why)
+{
+	l->failed++;
+	l->next_try = time_msec() + MIN(RETRY_MAX, RETRY_MS << MIN(l->failed, 8));
+	VLOG_WARN("ports %s and %s could not be linked: %s; their packets take the switch, and it "
+		  "is tried again",
+		  entry->side[0].port, entry->side[1].port, why);
+}
+
+/* Is its guest end there, in a virtual machine? */
+static bool
+is_up(const struct hwy_ofport *port)
+{
+	struct hwy_holder holder;
+	uint32_t hint = port->hint;
+	uint32_t at = hwy_domain_port(port->domain, port->hwname, &hint);
+
+	return at != HWY_SNAP_NONE && hwy_domain_holder(port->domain, at, &holder);
+}
+
+/* Makes the link region of x and y, then their entry; 'entry' if it is not NULL.  Where one of
+ * them is in a virtual machine, the entry waits for the region to be plugged in there. */
 static struct hwy_ledger_entry *
 entry_make(struct folder *f, struct hwy_ledger_entry *entry, const struct hwy_ofport *x,
 	   const struct hwy_ofport *y)
 {
+	struct hwy_vm *a, *b;
+	struct linking *l;
 	char err[HWY_ERR_SIZE];
 	uint64_t id;
 
 	for (size_t i = 0; i < HWY_LEDGER_ENTRIES && entry == NULL; i++) {
 		if (f->ledger.file->entry[i].state == HWY_LEDGER_FREE &&
-		    time_msec() >= f->linking[i].next_try) {
+		    f->linking[i].pair == NULL && time_msec() >= f->linking[i].next_try) {
 			entry = &f->ledger.file->entry[i];
 			f->linking[i].failed = 0;
 		}
 	}
 	if (entry == NULL)
 		return NULL;
-	id = random_uint64();
-	if (hwy_link_region_make(f->path, id, 0, err) < 0) {
+	l = &f->linking[entry - f->ledger.file->entry];
+	a = hwy_machine_of(x, NULL);
+	b = hwy_machine_of(y, NULL);
+	/* A guest that is not up yet could not let go of a device either. */
+	if ((a != NULL && !is_up(x)) || (b != NULL && !is_up(y)))
+		return NULL;
+	l->pair = a != NULL || b != NULL ? hwy_spare_take(a, b) : NULL;
+	l->spare = l->pair != NULL;
+	id = l->spare ? l->pair->id : random_uint64();
+	if (!l->spare && !make_region(f, id, err)) {
 		trouble(f, err);
 		return NULL;
 	}
+	l->cause_us = x->decided.cause_us;
+	l->proof_us = x->decided.given_us;
+	l->made_us = time_usec();
+	l->ours = true;
 	entry->id = id;
 	entry->life++;
 	fill_side(&entry->side[0], x);
 	fill_side(&entry->side[1], y);
-	entry->proof[0] = entry->proof[1] = 0;
-	hwy_store_release(&entry->state, HWY_LEDGER_WANTED);
+	if (!l->spare && (a != NULL || b != NULL))
+		l->pair = plug(f, id, a, b);
+	else
+		entry_start(entry);
 	return entry;
 }
 
@@ -238,6 +331,10 @@ want(const struct hwy_ofport *x, const struct hwy_ofport *y)
 			if (is_side(&at->side[e], x) && is_side(&at->side[1 - e], y))
 				break;
 		}
+		if (e < 2 && f->linking[i].pair != NULL && at->state == HWY_LEDGER_FREE) {
+			f->linking[i].want[e] = true; /* it is being plugged in */
+			return;
+		}
 		if (e < 2 && at->state == HWY_LEDGER_FREE) {
 			if (time_msec() < f->linking[i].next_try)
 				return; /* it went wrong a moment ago */
@@ -254,7 +351,7 @@ want(const struct hwy_ofport *x, const struct hwy_ofport *y)
 		i = (size_t)(entry - f->ledger.file->entry);
 		e = 0;
 	}
-	if (entry->state == HWY_LEDGER_WANTED)
+	if (entry->state == HWY_LEDGER_WANTED || f->linking[i].pair != NULL)
 		f->linking[i].want[e] = true;
 }
 
@@ -271,6 +368,28 @@ is_adopting(void)
 			return true;
 	}
 	return hmap_is_empty(&hwy_bridges);
+}
+
+/* Both guest ends have mapped the region: how long each part of that took. */
+static void
+note_mapped(const struct hwy_ledger_entry *entry, struct linking *l)
+{
+	long long int now = time_usec(), plugged = l->pair != NULL ? l->pair->plugged_us : 0;
+	bool all = l->cause_us != 0 && l->proof_us >= l->cause_us; /* not one that was adopted */
+	const char *how = l->pair == NULL ? "" : l->spare ? ", on a spare device" : ", hot-plugged";
+
+	if (l->spare || plugged < l->made_us)
+		plugged = l->made_us;
+	hwy_journal_note(HWY_EVENT_MAPPED, NULL, entry->side[0].port, entry->side[1].port,
+			 all ? now - l->cause_us : -1, "ports %s and %s have a link region%s",
+			 entry->side[0].port, entry->side[1].port, how);
+	if (!all)
+		return;
+	hwy_journal_part("detected", l->proof_us - l->cause_us);
+	hwy_journal_part("region made", l->made_us - l->proof_us);
+	hwy_journal_part("plugged", plugged - l->made_us);
+	hwy_journal_part("mapped", now - plugged);
+	l->cause_us = 0;
 }
 
 static void
@@ -293,8 +412,62 @@ note_progress(const struct folder *f, struct hwy_ledger_entry *entry, struct lin
 	VLOG_DBG("%s: link region %s between %s and %s %s", f->path,
 		 hwy_link_region_name(entry->id, name), entry->side[0].port, entry->side[1].port,
 		 words[state]);
-	if (state == HWY_FAR_USABLE)
+	if (state == HWY_FAR_USABLE) {
 		l->failed = 0;
+		note_mapped(entry, l);
+	}
+}
+
+/* The region of an entry that is not used yet is on its way into the machines. */
+static void
+plugging_run(struct folder *f, struct hwy_ledger_entry *entry, struct linking *l)
+{
+	if (l->pair->state >= HWY_PAIR_LEAVING) {
+		entry_failed(entry, l, l->pair->trouble != NULL ? l->pair->trouble : "no reason");
+		entry_end(f, entry, l);
+	} else if (!l->want[0] && !l->want[1]) {
+		entry_end(f, entry, l);
+	} else if (l->pair->state == HWY_PAIR_PLUGGED) {
+		entry_start(entry);
+	}
+}
+
+static const struct hwy_ofport *
+port_of(const struct hwy_ledger_side *side)
+{
+	const struct hwy_ofport *port;
+	const struct hwy_bridge *b;
+
+	HMAP_FOR_EACH (b, node, &hwy_bridges) {
+		HMAP_FOR_EACH (port, node, &b->ports) {
+			if (hwy_ofport_is_highway(port) && is_side(side, port))
+				return port;
+		}
+	}
+	return NULL;
+}
+
+/* Of an entry that is in use: takes over what an earlier highwayd plugged in for it, and
+ * withdraws it when a machine or a device of it is gone. */
+static void
+machines_run(struct folder *f, struct hwy_ledger_entry *entry, struct linking *l)
+{
+	struct hwy_vm *vm[2] = {NULL, NULL};
+
+	if (l->pair != NULL) {
+		if (l->pair->state >= HWY_PAIR_LEAVING && entry->state == HWY_LEDGER_WANTED)
+			hwy_store_release(&entry->state, HWY_LEDGER_WITHDRAWN);
+		return;
+	}
+	if (l->ours)
+		return; /* no machine is concerned */
+	for (int e = 0; e < 2; e++) {
+		const struct hwy_ofport *port = port_of(&entry->side[e]);
+
+		vm[e] = port != NULL ? hwy_machine_of(port, NULL) : NULL;
+	}
+	if (entry->state == HWY_LEDGER_WANTED && (vm[0] != NULL || vm[1] != NULL))
+		l->pair = plug(f, entry->id, vm[0], vm[1]);
 }
 
 /* Writes what is wanted of an entry, and ends one that has come to its end. */
@@ -306,8 +479,12 @@ entry_run(struct folder *f, size_t i, bool adopting)
 	uint64_t answer = hwy_load_acquire(&entry->answer);
 	uint32_t state = answer >> 32 == entry->life ? (uint32_t)answer : HWY_FAR_NONE;
 
-	if (entry->state == HWY_LEDGER_FREE)
+	if (entry->state == HWY_LEDGER_FREE) {
+		if (l->pair != NULL)
+			plugging_run(f, entry, l);
 		return;
+	}
+	machines_run(f, entry, l);
 	note_progress(f, entry, l, state);
 	for (int e = 0; e < 2; e++) {
 		if (entry->proof[e] != l->want[e] && (l->want[e] || !adopting))
@@ -316,17 +493,9 @@ entry_run(struct folder *f, size_t i, bool adopting)
 	if (entry->state == HWY_LEDGER_WANTED && !l->want[0] && !l->want[1] && !adopting)
 		hwy_store_release(&entry->state, HWY_LEDGER_WITHDRAWN);
 	if (state == HWY_FAR_GONE) {
-		if (entry->state == HWY_LEDGER_WANTED && entry->why != 0) {
-			l->failed++;
-			l->next_try = time_msec() + MIN(RETRY_MAX, RETRY_MS << MIN(l->failed, 8));
-			VLOG_WARN("ports %s and %s could not be linked: %s; their packets take the "
-				  "switch, and it is tried again",
-				  entry->side[0].port, entry->side[1].port,
-				  ovs_strerror((int)entry->why));
-		}
-		remove_region(f, entry->id);
-		hwy_store_release(&entry->state, HWY_LEDGER_FREE);
-		l->seen = HWY_FAR_NONE;
+		if (entry->state == HWY_LEDGER_WANTED && entry->why != 0)
+			entry_failed(entry, l, ovs_strerror((int)entry->why));
+		entry_end(f, entry, l);
 	}
 }
 
@@ -417,6 +586,84 @@ folder_serve(struct folder *f)
 	}
 }
 
+/* --- spare link devices ------------------------------------------------------------- */
+
+static bool
+spare_make(uint64_t *id, char **path, uint64_t *size, void *f_)
+{
+	const struct folder *f = f_;
+	char name[HWY_NAME_SIZE], err[HWY_ERR_SIZE];
+	struct stat st;
+
+	*id = random_uint64();
+	if (!make_region(f, *id, err)) {
+		VLOG_WARN("no spare link region: %s", err);
+		return false;
+	}
+	*path = xasprintf("%s/%s", f->path, hwy_link_region_name(*id, name));
+	*size = stat(*path, &st) == 0 ? (uint64_t)st.st_size : 0;
+	return true;
+}
+
+static void
+spare_remove(const char *path)
+{
+	if (unlink(path) < 0 && errno != ENOENT)
+		VLOG_WARN("%s cannot be removed: %s", path, ovs_strerror(errno));
+}
+
+static bool
+may_have_spares(const struct hwy_ofport *port, const struct hwy_vm *vm)
+{
+	return vm != NULL && vm->state == HWY_VM_RUNNING && hwy_ofport_is_highway(port) &&
+	       hwy_domain_is_isolated(port->domain) && port->domain->region != NULL;
+}
+
+/* Asks for spare ones for every two machines with isolated ports on one bridge. */
+static void
+spares_run(void)
+{
+	const struct hwy_ofport *x, *y;
+	const struct hwy_bridge *b;
+
+	HMAP_FOR_EACH (b, node, &hwy_bridges) {
+		HMAP_FOR_EACH (x, node, &b->ports) {
+			struct hwy_vm *v =
+				hwy_settings.spare_links > 0 ? hwy_machine_of(x, NULL) : NULL;
+			char *path = may_have_spares(x, v) ? folder_of(x->domain) : NULL;
+			struct folder *f = path != NULL ? folder_get(path) : NULL;
+
+			free(path);
+			if (f == NULL)
+				continue;
+			HMAP_FOR_EACH (y, node, &b->ports) {
+				struct hwy_vm *w = hwy_machine_of(y, NULL);
+
+				if (may_have_spares(y, w) && v < w && hwy_far_possible(x, y))
+					hwy_spares_want(v, w, hwy_settings.spare_links, spare_make,
+							f);
+			}
+		}
+	}
+	hwy_spares_sweep(spare_remove);
+}
+
+/* Is a link region in use, or on its way into a machine? */
+static bool
+is_known(uint64_t id)
+{
+	const struct folder *f;
+
+	LIST_FOR_EACH (f, node, &folders) {
+		for (size_t i = 0; f->ledger.file != NULL && i < HWY_LEDGER_ENTRIES; i++) {
+			if (f->ledger.file->entry[i].id == id &&
+			    f->ledger.file->entry[i].state != HWY_LEDGER_FREE)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* --- main loop -------------------------------------------------------------------- */
 
 static bool
@@ -462,7 +709,9 @@ find_folders(void)
 static void
 run(void *aux OVS_UNUSED)
 {
+	static long long int next_tidy; /* time_msec() */
 	bool adopting = is_adopting();
+	struct hwy_vm *vm;
 	struct folder *f;
 
 	LIST_FOR_EACH (f, node, &folders) {
@@ -478,6 +727,14 @@ run(void *aux OVS_UNUSED)
 			entry_run(f, i, adopting);
 		folder_serve(f);
 	}
+	spares_run();
+	if (!adopting && time_msec() >= next_tidy) {
+		HMAP_FOR_EACH (vm, node, &hwy_vms) {
+			if (vm->known)
+				hwy_pairs_tidy(vm, is_known);
+		}
+		next_tidy = time_msec() + TIDY_MS;
+	}
 }
 
 void
@@ -487,6 +744,7 @@ hwy_far_run(void)
 
 	if (started == 0)
 		started = time_msec();
+	hwy_pairs_run();
 	if (time_msec() >= next_find) {
 		next_find = time_msec() + 100;
 		find_folders();
@@ -499,6 +757,8 @@ void
 hwy_far_wait(void)
 {
 	struct folder *f;
+
+	hwy_pairs_wait();
 
 	LIST_FOR_EACH (f, node, &folders) {
 		if (f->listener >= 0)
@@ -524,6 +784,7 @@ hwy_far_exit(bool keep)
 {
 	struct folder *f, *next;
 
+	hwy_pairs_exit();
 	LIST_FOR_EACH_SAFE (f, next, node, &folders) {
 		for (size_t i = 0; f->ledger.file != NULL && !keep && i < HWY_LEDGER_ENTRIES; i++) {
 			struct hwy_ledger_entry *entry = &f->ledger.file->entry[i];

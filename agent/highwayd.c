@@ -24,6 +24,7 @@
 #include "fatal-signal.h"
 #include "journal.h"
 #include "links.h"
+#include "machines.h"
 #include "metrics.h"
 #include "notify.h"
 #include "openvswitch/poll-loop.h"
@@ -151,6 +152,7 @@ main(int argc, char *argv[])
 		exit(EXIT_FAILURE);
 	unixctl_command_register("exit", "[--restart]", 0, 1, on_exit_command, &request);
 	hwy_report_init();
+	hwy_machines_init();
 	hwy_ovsdb_init(remote);
 	free(remote);
 	fatal_signal_add_hook(on_signal, NULL, NULL, false);
@@ -161,6 +163,7 @@ main(int argc, char *argv[])
 		hwy_domains_run();
 		hwy_ovsdb_run();
 		hwy_notify_run(hwy_ovsdb_known());
+		hwy_machines_run();
 		hwy_bridges_run();
 		hwy_links_run();
 		hwy_metrics_run();
@@ -169,6 +172,7 @@ main(int argc, char *argv[])
 		hwy_domains_wait();
 		hwy_ovsdb_wait();
 		hwy_notify_wait();
+		hwy_machines_wait();
 		hwy_bridges_wait();
 		hwy_links_wait();
 		hwy_metrics_wait();
@@ -182,6 +186,7 @@ main(int argc, char *argv[])
 	}
 	hwy_notify_exit();
 	hwy_far_exit(request.restart);
+	hwy_machines_exit(request.restart);
 	hwy_domains_exit(request.restart);
 	hwy_ovsdb_exit();
 	hwy_metrics_exit();

@@ -23,10 +23,21 @@ const char *
 hwy_event_word(enum hwy_event_kind kind)
 {
 	static const char *const words[] = {
-		[HWY_EVENT_BRIDGE] = "bridge",       [HWY_EVENT_DOMAIN] = "domain",
-		[HWY_EVENT_PROVEN] = "proven",       [HWY_EVENT_WITHDRAWN] = "withdrawn",
-		[HWY_EVENT_PERMITTED] = "permitted", [HWY_EVENT_PROHIBITED] = "prohibited",
-		[HWY_EVENT_OPENED] = "opened",       [HWY_EVENT_CLOSED] = "closed",
+		[HWY_EVENT_BRIDGE] = "bridge",
+		[HWY_EVENT_DOMAIN] = "domain",
+		[HWY_EVENT_PROVEN] = "proven",
+		[HWY_EVENT_WITHDRAWN] = "withdrawn",
+		[HWY_EVENT_PERMITTED] = "permitted",
+		[HWY_EVENT_PROHIBITED] = "prohibited",
+		[HWY_EVENT_OPENED] = "opened",
+		[HWY_EVENT_CLOSED] = "closed",
+		[HWY_EVENT_MAPPED] = "mapped",
+		[HWY_EVENT_VM_SEEN] = "vm-seen",
+		[HWY_EVENT_VM_GONE] = "vm-gone",
+		[HWY_EVENT_VM_RESET] = "vm-reset",
+		[HWY_EVENT_VM_PAUSED] = "vm-paused",
+		[HWY_EVENT_VM_RESUMED] = "vm-resumed",
+		[HWY_EVENT_VM_FORGOTTEN] = "vm-forgotten",
 	};
 
 	return words[kind];
@@ -72,6 +83,17 @@ hwy_journal_note(enum hwy_event_kind kind, const char *bridge, const char *port,
 	};
 	va_end(args);
 	VLOG_INFO("%s: %s", hwy_event_word(kind), e->text);
+}
+
+void
+hwy_journal_part(const char *name, long long int us)
+{
+	struct hwy_event *e = count > 0 ? &ring[(first + count - 1) % size] : NULL;
+
+	if (e == NULL || e->n_parts == HWY_MAX_PARTS)
+		return;
+	e->parts[e->n_parts++] = (struct hwy_event_part){.name = name, .us = us};
+	VLOG_INFO("%s: of that, %s: %.3f ms", hwy_event_word(e->kind), name, (double)us / 1e3);
 }
 
 void

@@ -21,16 +21,32 @@ enum hwy_event_kind {
 	HWY_EVENT_PROHIBITED, /* a port may not */
 	HWY_EVENT_OPENED,     /* a link carries packets */
 	HWY_EVENT_CLOSED,     /* it carries none any more */
+	HWY_EVENT_MAPPED,     /* two ports have a link region */
+	HWY_EVENT_VM_SEEN,    /* a virtual machine is known */
+	HWY_EVENT_VM_GONE,    /* it has shut down, or QEMU is gone */
+	HWY_EVENT_VM_RESET,
+	HWY_EVENT_VM_PAUSED,
+	HWY_EVENT_VM_RESUMED,
+	HWY_EVENT_VM_FORGOTTEN, /* it is not followed any more */
 };
-#define HWY_N_EVENT_KINDS (HWY_EVENT_CLOSED + 1)
+#define HWY_N_EVENT_KINDS (HWY_EVENT_VM_FORGOTTEN + 1)
+
+#define HWY_MAX_PARTS 8
 
 struct hwy_event {
 	uint64_t serial;     /* from 1 on */
 	long long int at_ms; /* time_wall_msec() */
 	enum hwy_event_kind kind;
-	char *bridge, *port, *peer; /* NULL where there is none */
+	char *bridge, *port, *peer; /* NULL where there is none; a machine's name is 'peer' */
 	long long int took_us;      /* from cause to effect; negative: not known */
 	char *text;                 /* one sentence */
+
+	/* What 'took_us' is made of, in this order. */
+	struct hwy_event_part {
+		const char *name; /* a constant */
+		long long int us;
+	} parts[HWY_MAX_PARTS];
+	size_t n_parts;
 };
 
 const char *hwy_event_word(enum hwy_event_kind kind);
@@ -39,6 +55,9 @@ const char *hwy_event_word(enum hwy_event_kind kind);
 void hwy_journal_note(enum hwy_event_kind kind, const char *bridge, const char *port,
 		      const char *peer, long long int took_us, const char *format, ...)
 	__attribute__((format(printf, 6, 7)));
+
+/* Adds to the event that was noted last how long a part of it took; also to the log. */
+void hwy_journal_part(const char *name, long long int us);
 
 /* Keeps at most 'size' events from now on. */
 void hwy_journal_resize(size_t size);

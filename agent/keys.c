@@ -39,6 +39,7 @@ static const struct key {
 	{"highway-debounce-ms", "Open_vSwitch", false},
 	{"highway-journal-size", "Open_vSwitch", false},
 	{"highway-metrics", "Open_vSwitch", false},
+	{"highway-qmp-dir", "Open_vSwitch", false},
 };
 
 static void

@@ -269,6 +269,8 @@ give(struct hwy_ofport *x)
 
 		d->peer = d->want_peer;
 		d->given_wall_us = time_wall_usec();
+		d->given_us = time_usec();
+		d->cause_us = x->bridge->changed_us;
 		hwy_verdict_format(x->bridge->detector,
 				   hwy_detector_verdict(x->bridge->detector, x->ofport), &why);
 		hwy_journal_note(HWY_EVENT_PROVEN, x->bridge->name, x->name, d->peer->name,

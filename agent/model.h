@@ -11,6 +11,7 @@
  *   domain.c   regions: found, attached to, told that we live
  *   far.c      links between ports of different regions: their ledger and link regions
  *   links.c    verdicts and policy become permits and proofs in the regions
+ *   machines.c which virtual machine holds which port; hotplug/ knows the machines
  *   journal.c  what happened, once each
  *   report.c   what the operator asks for; metrics.c what Prometheus asks for
  *   notify.c   what the service manager is told
@@ -84,6 +85,13 @@ struct hwy_decision {
 	long long int withdrawn; /* when the last proof was, time_msec(); 0: never */
 	bool flapping;           /* two proofs were withdrawn within HWY_FLAP_MS */
 	long long int given_wall_us, withdrawn_wall_us; /* time_wall_usec(), 0: never */
+	long long int cause_us, given_us; /* of the proof: the change, and when, time_usec() */
+};
+
+/* Who holds the guest end of a port, if that is in a virtual machine. */
+struct hwy_holder {
+	uint32_t client, life; /* 0: nobody there */
+	enum hwy_said said;    /* what the region has been told of it: shm/realm.h */
 };
 
 struct hwy_ofport {
@@ -100,6 +108,8 @@ struct hwy_ofport {
 	uint32_t hint;                    /* where it was in the region: hwy_domain_port() */
 	char *trouble;                    /* devargs that make no sense, in a sentence; or NULL */
 	bool is_protected;                /* Port.protected */
+	char *vm_uuid, *iface_id;         /* of external_ids, or NULL */
+	struct hwy_holder holder;         /* as machines.c saw it last */
 	struct hwy_policy_reasons policy; /* by the database */
 	struct hwy_decision decided;
 };

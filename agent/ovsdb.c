@@ -137,19 +137,37 @@ number(const struct smap *config, const char *key, long long int standard, long 
 }
 
 static void
+set(char **to, const char *value)
+{
+	if (!nullable_string_is_equal(value, *to)) {
+		free(*to);
+		*to = nullable_xstrdup(value);
+	}
+}
+
+static void
 read_settings(const struct ovsrec_open_vswitch *ovs)
 {
+	static struct vlog_rate_limit limit = VLOG_RATE_LIMIT_INIT(1, 5);
 	const char *metrics = smap_get(&ovs->other_config, "highway-metrics");
+	const char *qmp_dir = smap_get(&ovs->other_config, "highway-qmp-dir");
 
 	hwy_keys_check("Open_vSwitch", ".", &ovs->other_config, &ovs->external_ids);
 	hwy_settings.debounce_ms = number(&ovs->other_config, "highway-debounce-ms",
 					  HWY_DEBOUNCE_DEFAULT, 0, HWY_DEBOUNCE_MAX);
 	hwy_journal_resize((size_t)number(&ovs->other_config, "highway-journal-size",
 					  HWY_JOURNAL_DEFAULT, 1, HWY_JOURNAL_MAX));
-	if (!nullable_string_is_equal(metrics, hwy_settings.metrics)) {
-		free(hwy_settings.metrics);
-		hwy_settings.metrics = nullable_xstrdup(metrics);
+	hwy_settings.spare_links = (unsigned int)number(&ovs->other_config, "highway-spare-links",
+							0, 0, HWY_SPARE_LINKS_MAX);
+	set(&hwy_settings.metrics, metrics);
+	if (qmp_dir != NULL && qmp_dir[0] != '/') {
+		VLOG_WARN_RL(&limit,
+			     "highway-qmp-dir=%s of Open_vSwitch is not an absolute path: it is "
+			     "not used",
+			     qmp_dir);
+		qmp_dir = NULL;
 	}
+	set(&hwy_settings.qmp_dir, qmp_dir);
 }
 
 /* --- devargs ---------------------------------------------------------------------- */
@@ -261,7 +279,17 @@ port_destroy(struct hwy_ofport *port)
 	free(port->name);
 	free(port->port_name);
 	free(port->trouble);
+	free(port->vm_uuid);
+	free(port->iface_id);
 	free(port);
+}
+
+static const char *
+first_of(const struct smap *map, const char *key, const char *other_key)
+{
+	const char *value = smap_get(map, key);
+
+	return value != NULL ? value : smap_get(map, other_key);
 }
 
 static void
@@ -279,10 +307,9 @@ read_interface(const struct ovsrec_open_vswitch *ovs, const struct ovsrec_bridge
 	port->seen = true;
 	port->ofport =
 		i->n_ofport > 0 && *i->ofport > 0 ? u16_to_ofp((uint16_t)*i->ofport) : OFPP_NONE;
-	if (!nullable_string_is_equal(port->port_name, p->name)) {
-		free(port->port_name);
-		port->port_name = xstrdup(p->name);
-	}
+	set(&port->port_name, p->name);
+	set(&port->vm_uuid, first_of(&i->external_ids, "vm-uuid", "vm-id"));
+	set(&port->iface_id, smap_get(&i->external_ids, "iface-id"));
 	port->is_protected = p->protected_;
 	read_devargs(i, port);
 	hwy_policy_clear(&port->policy);
@@ -378,4 +405,5 @@ hwy_ovsdb_exit(void)
 	ovsdb_idl_destroy(idl);
 	free(idl_remote);
 	free(hwy_settings.metrics);
+	free(hwy_settings.qmp_dir);
 }

@@ -14,11 +14,14 @@ struct hwy_settings {
 	long long int debounce_ms; /* highway-debounce-ms */
 	size_t journal_size;       /* highway-journal-size */
 	char *metrics;             /* highway-metrics, or NULL */
+	char *qmp_dir;             /* highway-qmp-dir, or NULL */
+	unsigned int spare_links;  /* highway-spare-links */
 };
 extern struct hwy_settings hwy_settings;
 
 #define HWY_DEBOUNCE_DEFAULT 50
 #define HWY_DEBOUNCE_MAX     60000
+#define HWY_SPARE_LINKS_MAX  8
 
 /* 'remote' is the database's: "unix:...". */
 void hwy_ovsdb_init(const char *remote);

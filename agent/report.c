@@ -15,7 +15,11 @@
 #include "explain.h"
 #include "flow.h"
 #include "journal.h"
+#include "hotplug/plug.h"
+#include "hotplug/qmp.h"
+#include "hotplug/vms.h"
 #include "links.h"
+#include "machines.h"
 #include "openvswitch/json.h"
 #include "ovsdb.h"
 #include "timeval.h"
@@ -160,6 +164,7 @@ static void
 port_line(struct reply *r, const struct hwy_ofport *x, struct hwy_status *snaps)
 {
 	const struct hwy_snap_port *at = hwy_status_port(hwy_status_snap(snaps, x->domain), x);
+	const struct hwy_vm *vm = hwy_machine_of(x, NULL);
 	char number[8];
 
 	snprintf(number, sizeof number, "%" PRIu32, ofp_to_u16(x->ofport));
@@ -174,13 +179,14 @@ port_line(struct reply *r, const struct hwy_ofport *x, struct hwy_status *snaps)
 						: "no");
 	hwy_table_cell(&r->table, "%s", x->decided.peer != NULL ? x->decided.peer->name : "-");
 	hwy_table_cell(&r->table, "%s", hwy_travel_word(hwy_status_travel(at)));
+	hwy_table_cell(&r->table, "%s", vm != NULL ? vm->name : "-");
 }
 
 static void
 ports(struct unixctl_conn *conn, int argc, const char *argv[], void *aux OVS_UNUSED)
 {
-	static const char *const heads[] = {"PORT",   "BRIDGE", ">OFPORT", "DOMAIN", "NAME",
-					    "PERMIT", "PROOF",  "BYPASS",  NULL};
+	static const char *const heads[] = {"PORT",   "BRIDGE", ">OFPORT", "DOMAIN",  "NAME",
+					    "PERMIT", "PROOF",  "BYPASS",  "MACHINE", NULL};
 	struct hwy_status snaps;
 	const struct hwy_ofport **list;
 	struct reply r;
@@ -458,6 +464,71 @@ bridges(struct unixctl_conn *conn, int argc, const char *argv[], void *aux OVS_U
 	reply_end(&r);
 }
 
+/* --- machines --------------------------------------------------------------------- */
+
+static void
+machine_line(struct reply *r, const struct hwy_vm *vm)
+{
+	size_t n_plugs = ovs_list_size(&vm->plugs);
+	struct json *o;
+
+	if (r->list == NULL) {
+		hwy_table_cell(&r->table, "%s", vm->name);
+		hwy_table_cell(&r->table, "%s", vm->uuid != NULL ? vm->uuid : "-");
+		hwy_table_cell(&r->table, "%s", hwy_vm_state_word(vm->state));
+		hwy_table_cell(&r->table, "%s", vm->type != NULL ? vm->type : "-");
+		hwy_table_cell(&r->table, "%" PRIuSIZE, vm->n_devices);
+		hwy_table_cell(&r->table, "%" PRIuSIZE, n_plugs);
+		if (vm->pcie)
+			hwy_table_cell(&r->table, "%" PRIuSIZE, vm->n_ports);
+		else
+			hwy_table_cell(&r->table, "-");
+		hwy_table_cell(&r->table, "%s",
+			       hwy_qmp_trouble(vm->qmp) != NULL ? hwy_qmp_trouble(vm->qmp)
+								: vm->socket);
+		return;
+	}
+	o = json_object_create();
+	put_string(o, "name", vm->name);
+	put_string(o, "uuid", vm->uuid);
+	put_string(o, "state", hwy_vm_state_word(vm->state));
+	put_string(o, "type", vm->type);
+	put_string(o, "socket", vm->socket);
+	put_boolean(o, "known", vm->known);
+	put_integer(o, "devices", vm->n_devices);
+	put_integer(o, "plugged", n_plugs);
+	json_object_put(o, "free_root_ports",
+			vm->pcie ? json_integer_create((long long int)vm->n_ports)
+				 : json_null_create());
+	put_string(o, "trouble", hwy_qmp_trouble(vm->qmp));
+	json_array_add(r->list, o);
+}
+
+static void
+machines(struct unixctl_conn *conn, int argc, const char *argv[], void *aux OVS_UNUSED)
+{
+	static const char *const heads[] = {
+		"MACHINE",          "UUID",    "STATE", "TYPE", ">DEVICES", ">PLUGGED",
+		">FREE ROOT PORTS", "MONITOR", NULL};
+	const struct hwy_vm *vm;
+	struct reply r;
+	bool json;
+
+	if (arguments(argc, argv, &json) > 0) {
+		wrong(conn, argv[1], "machines [--json]");
+		return;
+	}
+	r = reply_start(conn, json, "machines", heads,
+			hwy_vms_trouble() != NULL ? hwy_vms_trouble()
+			: hwy_vms_dir() == NULL
+				? "no virtual machines: other_config:highway-qmp-dir of "
+				  "Open_vSwitch is not set"
+				: "no virtual machines: highway-qmp-dir has no monitor socket");
+	HMAP_FOR_EACH (vm, node, &hwy_vms)
+		machine_line(&r, vm);
+	reply_end(&r);
+}
+
 /* --- events ----------------------------------------------------------------------- */
 
 static void
@@ -468,7 +539,7 @@ event_line(struct reply *r, const struct hwy_event *e)
 	struct tm tm;
 
 	if (r->list != NULL) {
-		struct json *o = json_object_create();
+		struct json *o = json_object_create(), *parts = json_object_create();
 
 		put_integer(o, "serial", e->serial);
 		json_object_put(o, "time", json_real_create((double)e->at_ms / 1e3));
@@ -480,6 +551,9 @@ event_line(struct reply *r, const struct hwy_event *e)
 				e->took_us >= 0 ? json_integer_create(e->took_us)
 						: json_null_create());
 		put_string(o, "text", e->text);
+		for (size_t i = 0; i < e->n_parts; i++)
+			put_integer(parts, e->parts[i].name, (uint64_t)e->parts[i].us);
+		json_object_put(o, "parts_us", parts);
 		json_array_add(r->list, o);
 		return;
 	}
@@ -525,5 +599,6 @@ hwy_report_init(void)
 	unixctl_command_register("links", "[--json]", 0, 2, links, NULL);
 	unixctl_command_register("domains", "[--json]", 0, 2, domains, NULL);
 	unixctl_command_register("bridges", "[--json]", 0, 2, bridges, NULL);
+	unixctl_command_register("machines", "[--json]", 0, 2, machines, NULL);
 	unixctl_command_register("events", "[HOW-MANY] [--json]", 0, 3, events, NULL);
 }

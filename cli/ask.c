@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * highwayctl explain, ports, links, domains, bridges, events, watch: what highwayd knows.
+ * highwayctl explain, ports, links, domains, bridges, machines, events, watch: what highwayd knows.
  *
  * It is asked through ovs-appctl(8), which comes with every Open vSwitch and speaks the
  * protocol of its daemons: highwayd(8) is one of the family.
@@ -130,6 +130,7 @@ COMMAND_WITHOUT_WORDS(ports)
 COMMAND_WITHOUT_WORDS(links)
 COMMAND_WITHOUT_WORDS(domains)
 COMMAND_WITHOUT_WORDS(bridges)
+COMMAND_WITHOUT_WORDS(machines)
 
 static int
 watch_once(const struct hwy_options *options, const char *port)

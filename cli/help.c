@@ -18,6 +18,7 @@ static const char general[] =
 	"  check [DOMAIN]                             does everything add up?\n"
 	"  explain PORT                               why is, or is not, a port bypassed?\n"
 	"  ports | links | domains | bridges          what highwayd knows of them\n"
+	"  machines                                   and of virtual machines\n"
 	"  events [HOW-MANY]                          what happened, the latest last\n"
 	"  watch [PORT]                               ports, links and events, live\n"
 	"  help [COMMAND]                             more about a command\n"
@@ -103,6 +104,9 @@ static const struct {
 	{"bridges", "usage: highwayctl [OPTION]... bridges\n"
 		    "\n"
 		    "The bridges whose rules highwayd follows.\n" AGENT},
+	{"machines", "usage: highwayctl [OPTION]... machines\n"
+		     "\n"
+		     "The virtual machines whose monitors highwayd follows.\n" AGENT},
 	{"events",
 	 "usage: highwayctl [OPTION]... events [HOW-MANY]\n"
 	 "\n"

@@ -7,7 +7,7 @@ _highwayctl_names() { # what highwayctl itself lists in the first column after a
 
 _highwayctl() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command= i
-    local commands='show top set check explain ports links domains bridges events watch help'
+    local commands='show top set check explain ports links domains bridges machines events watch help'
     COMPREPLY=()
     case $before in
     -d | --dir)
@@ -39,7 +39,7 @@ _highwayctl() {
         top) options+=' --dir --domain --interval --count' ;;
         set) options+=' --dir --domain --no-wait' ;;
         check) options+=' --dir --domain' ;;
-        explain | ports | links | domains | bridges | events) options+=' --agent --json' ;;
+        explain | ports | links | domains | bridges | machines | events) options+=' --agent --json' ;;
         watch) options+=' --agent --json --interval --count' ;;
         *) options+=' --dir --domain --agent --interval --count --rates --json --no-wait' ;;
         esac

@@ -78,6 +78,7 @@ int hwy_cmd_ports(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_links(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_domains(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_bridges(const struct hwy_options *options, int argc, char **argv);
+int hwy_cmd_machines(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_events(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_watch(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_help(const struct hwy_options *options, int argc, char **argv);

@@ -74,8 +74,9 @@ static const struct command {
 	{"set", hwy_cmd_set, "dDw"},        {"check", hwy_cmd_check, "dD"},
 	{"explain", hwy_cmd_explain, "aj"}, {"ports", hwy_cmd_ports, "aj"},
 	{"links", hwy_cmd_links, "aj"},     {"domains", hwy_cmd_domains, "aj"},
-	{"bridges", hwy_cmd_bridges, "aj"}, {"events", hwy_cmd_events, "aj"},
-	{"watch", hwy_cmd_watch, "ainj"},   {"help", hwy_cmd_help, "dDa"},
+	{"bridges", hwy_cmd_bridges, "aj"}, {"machines", hwy_cmd_machines, "aj"},
+	{"events", hwy_cmd_events, "aj"},   {"watch", hwy_cmd_watch, "ainj"},
+	{"help", hwy_cmd_help, "dDa"},
 };
 
 static const struct command *

@@ -65,43 +65,20 @@ def _runtime(lab):
     return {"RUNTIME_DIRECTORY": str(lab.rundir)}
 
 
-class Testpmd(Process):
-    """dpdk-testpmd at its prompt.
-
-    'cpus': one for the main lcore (which only reads commands) and one for each
-    forwarding lcore; 'vdevs': its ports in order; 'forward': io, mac, macswap,
-    rxonly, txonly, flowgen, ...; 'extra': more of testpmd's own arguments;
-    'eal': more of EAL's.  start() returns when the prompt is there.
-    """
-
-    def __init__(self, lab, name, vdevs=(), *, plugin=None, huge=None, cpus=(0, 1), forward="io",
-                 memory_mb=256, mbufs=16384, extra=(), eal=(), netns=None, env=None, telemetry=False):
-        self.forward = forward
-        argv = [find_program("HIGHWAY_TESTPMD", "dpdk-testpmd")]
-        argv += eal_args(plugin, f"{name}-{os.getpid()}", huge, spread(cpus), 0, vdevs, memory_mb, telemetry, eal)
-        argv += ["--", "-i", "--disable-link-check", "--no-mlockall", "--mask-event=intr_lsc", f"--forward-mode={forward}",
-                 f"--total-num-mbufs={mbufs}", f"--nb-cores={max(1, len(cpus) - 1)}", *extra]
-        super().__init__(lab, name, argv, netns=netns, env={**_runtime(lab), **(env or {})}, tty=True)
-
-    def start(self, deadline_s=DEADLINE):
-        super().start()
-        try:
-            self.expect(_PROMPT, deadline_s)
-        except BaseException:
-            self.kill9()
-            raise
-        return self
+class TestpmdPrompt:
+    """What is said at testpmd's prompt, wherever it runs: of a Process, or of what has its
+    expect(), send() and skip()."""
 
     def command(self, line, deadline_s=DEADLINE):
         """Types 'line' and returns what is printed until the next prompt."""
         self.skip()
         self.send(line)
-        self.expect(re.escape(line) + r"\r?\n", deadline_s)
+        self.expect(re.escape(line) + r"\r*\n", deadline_s)
         start = self._mark
         end = self.expect(_PROMPT, deadline_s)
         with self._news:
             text = self._text[start - self._dropped:self._mark - self._dropped]
-        return text[:len(text) - len(end.group(0))].replace("\r\n", "\n")
+        return text[:len(text) - len(end.group(0))].replace("\r", "")
 
     def start_forwarding(self, first_bursts=0):
         """Starts forwarding; 'first_bursts': bursts sent into each port first."""
@@ -140,6 +117,34 @@ class Testpmd(Process):
         word = "up" if up else "down"
         wait_until(lambda: self.port_info(port).get("Link status") == word, deadline_s,
                    f"port {port} of {self.name} to be {word}", self)
+
+
+class Testpmd(TestpmdPrompt, Process):
+    """dpdk-testpmd at its prompt.
+
+    'cpus': one for the main lcore (which only reads commands) and one for each
+    forwarding lcore; 'vdevs': its ports in order; 'forward': io, mac, macswap,
+    rxonly, txonly, flowgen, ...; 'extra': more of testpmd's own arguments;
+    'eal': more of EAL's.  start() returns when the prompt is there.
+    """
+
+    def __init__(self, lab, name, vdevs=(), *, plugin=None, huge=None, cpus=(0, 1), forward="io",
+                 memory_mb=256, mbufs=16384, extra=(), eal=(), netns=None, env=None, telemetry=False):
+        self.forward = forward
+        argv = [find_program("HIGHWAY_TESTPMD", "dpdk-testpmd")]
+        argv += eal_args(plugin, f"{name}-{os.getpid()}", huge, spread(cpus), 0, vdevs, memory_mb, telemetry, eal)
+        argv += ["--", "-i", "--disable-link-check", "--no-mlockall", "--mask-event=intr_lsc", f"--forward-mode={forward}",
+                 f"--total-num-mbufs={mbufs}", f"--nb-cores={max(1, len(cpus) - 1)}", *extra]
+        super().__init__(lab, name, argv, netns=netns, env={**_runtime(lab), **(env or {})}, tty=True)
+
+    def start(self, deadline_s=DEADLINE):
+        super().start()
+        try:
+            self.expect(_PROMPT, deadline_s)
+        except BaseException:
+            self.kill9()
+            raise
+        return self
 
     def quit(self, deadline_s=DEADLINE):
         """Ends testpmd by its own command and returns its exit status."""

@@ -3,7 +3,10 @@
  * Link regions in this process.  A guest end follows its attach slots (shm/attach.h), the
  * host ends of one run directory share a struct hwy_far (shm/far.h).  Control threads only.
  */
+#include <fcntl.h>
+
 #include "guest.h"
+#include "pci.h"
 
 struct run_dir {
 	LIST_ENTRY(run_dir) next;
@@ -110,8 +113,17 @@ static int
 fetch(void *aux, uint64_t id)
 {
 	const struct hwy_dev *dev = aux;
-	char path[PATH_MAX + sizeof(HWY_LEDGER_SOCKET)];
+	char path[PATH_MAX + sizeof(HWY_LEDGER_SOCKET)], name[HWY_NAME_SIZE];
+	struct hwy_pci pci;
+	int fd;
 
+	if (dev->region->realm != 0) {
+		/* In a virtual machine it is a device, which may take a moment to be there. */
+		if (!hwy_pci_find(hwy_link_region_name(id, name), 0, &pci))
+			return -EAGAIN;
+		fd = open(pci.resource, O_RDWR | O_CLOEXEC);
+		return fd < 0 ? -errno : fd;
+	}
 	folder_of(dev->region, path);
 	strcat(strcat(path, "/"), HWY_LEDGER_SOCKET);
 	return hwy_attach_ask(path, dev->region, id);

@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "highway.h"
+#include "pci.h"
+#include "realm.h"
 
 #define HWY_TICK_MS     5
 #define HWY_SWEEP_TICKS 20
@@ -93,6 +95,8 @@ tick(struct hwy_domain *d, unsigned int n)
 	struct hwy_far *far = NULL; /* all host ends of a domain have the same */
 	uint64_t dropped = 0;
 
+	if (d->region->realm != 0)
+		(void)hwy_realm_beat(d->region);
 	if (d->host != NULL) {
 		hwy_store(&d->region->hdr->heartbeat, d->region->hdr->heartbeat + 1);
 		hwy_host_tick(d->host);
@@ -165,6 +169,33 @@ domain_free(struct hwy_domain *d)
 }
 
 static int
+open_pci(const char *address, struct hwy_region **region, char *err)
+{
+	struct hwy_pci pci;
+
+	if (!hwy_pci_at(address, &pci))
+		return hwy_fail(err, -ENODEV,
+				"pci=%s is no ivshmem-plain device whose BAR 2 holds a region: see "
+				"`highwayctl qemu-args` for what the virtual machine needs",
+				address);
+	return hwy_region_open_device(pci.resource, region, err);
+}
+
+/* Is 'd' what 'args' mean? */
+static bool
+is_domain(const struct hwy_domain *d, const struct hwy_devargs *args)
+{
+	const char *slash = strrchr(d->region->path, '/');
+
+	if (args->pci[0] != 0 || d->region->realm != 0)
+		return strcmp(d->pci, args->pci) == 0;
+	/* The same name in another folder is another domain. */
+	return strcmp(d->region->geo.domain, args->domain) == 0 &&
+	       (args->dir[0] == 0 || (strncmp(args->dir, d->region->path, strlen(args->dir)) == 0 &&
+				      d->region->path + strlen(args->dir) == slash));
+}
+
+static int
 domain_new(const struct hwy_devargs *args, struct hwy_domain **out, char *err)
 {
 	struct hwy_domain *d = calloc(1, sizeof(*d));
@@ -174,8 +205,10 @@ domain_new(const struct hwy_devargs *args, struct hwy_domain **out, char *err)
 	if (d == NULL)
 		return hwy_fail(err, -ENOMEM, "domain=%s: out of memory", args->domain);
 	d->stop_fd = -1;
+	snprintf(d->pci, sizeof(d->pci), "%s", args->pci);
 	pthread_mutex_init(&d->mutex, NULL);
-	rc = hwy_region_open(&args->region, &d->region, err);
+	rc = args->pci[0] != 0 ? open_pci(args->pci, &d->region, err)
+			       : hwy_region_open(&args->region, &d->region, err);
 	if (rc < 0)
 		goto failed;
 	d->shinfo = calloc(d->region->geo.chunk_count, sizeof(d->shinfo[0]));
@@ -223,13 +256,7 @@ hwy_domain_get(const struct hwy_devargs *args, struct hwy_domain **out, char *er
 
 	pthread_mutex_lock(&domains_mutex);
 	TAILQ_FOREACH (d, &domains, next) {
-		const char *slash = strrchr(d->region->path, '/');
-
-		/* The same name in another folder is another domain. */
-		if (strcmp(d->region->geo.domain, args->domain) == 0 &&
-		    (args->dir[0] == 0 ||
-		     (strncmp(args->dir, d->region->path, strlen(args->dir)) == 0 &&
-		      d->region->path + strlen(args->dir) == slash)))
+		if (is_domain(d, args))
 			break;
 	}
 	if (d != NULL) {

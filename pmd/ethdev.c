@@ -413,13 +413,13 @@ const struct eth_dev_ops hwy_ops = {
 
 /* A locally administered address that is the same at every start. */
 static void
-default_mac(const struct hwy_devargs *args, struct rte_ether_addr *mac)
+default_mac(const struct hwy_dev *dev, struct rte_ether_addr *mac)
 {
-	uint64_t hash = 0xcbf29ce484222325ULL ^ (uint64_t)args->role; /* FNV-1a */
+	uint64_t hash = 0xcbf29ce484222325ULL ^ (uint64_t)dev->role; /* FNV-1a */
 
-	for (const char *c = args->domain; *c != 0; c++)
+	for (const char *c = dev->domain_name; *c != 0; c++)
 		hash = (hash ^ (uint8_t)*c) * 0x100000001b3ULL;
-	for (const char *c = args->port; *c != 0; c++)
+	for (const char *c = dev->name; *c != 0; c++)
 		hash = (hash ^ (uint8_t)*c) * 0x100000001b3ULL;
 	memcpy(mac->addr_bytes, &hash, RTE_ETHER_ADDR_LEN);
 	mac->addr_bytes[0] = (uint8_t)((mac->addr_bytes[0] & 0xfc) | 0x02);
@@ -440,26 +440,27 @@ hwy_dev_init(struct rte_eth_dev *eth, const struct hwy_devargs *args, char *err)
 	dev->idle = args->idle;
 	dev->link_wanted = true;
 	pthread_mutex_init(&dev->flow_mutex, NULL);
-	snprintf(dev->name, sizeof(dev->name), "%s", args->port);
-	snprintf(dev->domain_name, sizeof(dev->domain_name), "%s", args->domain);
-	if (!args->has_mac)
-		default_mac(args, &mac);
 	eth->data->mac_addrs = rte_zmalloc("highway mac", sizeof(mac), 0);
 	if (eth->data->mac_addrs == NULL)
 		return hwy_fail(err, -ENOMEM, "port=%s: out of memory", args->port);
-	*eth->data->mac_addrs = mac;
 
 	rc = hwy_domain_get(args, &dev->domain, err);
 	if (rc < 0)
 		return rc;
 	dev->region = dev->domain->region;
-	rc = hwy_port_attach(dev->region, args->port, args->role, args->queues, &dev->index, err);
+	rc = hwy_port_attach(dev->region, args->port[0] != 0 ? args->port : NULL, args->role,
+			     args->queues, &dev->index, err);
 	if (rc < 0)
 		goto put;
 	dev->port = &dev->region->ports[dev->index];
 	dev->queues = RTE_MIN(hwy_load(&dev->port->queues), (uint32_t)HWY_MAX_QUEUES);
 	dev->end = &dev->port->end[args->role];
 	dev->peer = &dev->port->end[args->role == HWY_HOST ? HWY_GUEST : HWY_HOST];
+	snprintf(dev->name, sizeof(dev->name), "%s", dev->port->name);
+	snprintf(dev->domain_name, sizeof(dev->domain_name), "%s", dev->region->geo.domain);
+	if (!args->has_mac)
+		default_mac(dev, &mac);
+	*eth->data->mac_addrs = mac;
 	memcpy(dev->end->mac, mac.addr_bytes, sizeof(dev->end->mac));
 	apply_mtu(dev, RTE_ETHER_MTU);
 	rc = hwy_domain_add(dev->domain, dev, args, err);

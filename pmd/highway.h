@@ -3,6 +3,8 @@
  * The net_highway driver: what its files share.
  *
  *   vdev.c        device arguments, probe and remove
+ *   pci_scan.c    in a virtual machine: devices become ports by themselves
+ *   pci.c         regions among its PCI devices
  *   domain.c      regions opened by this process, their control thread
  *   ethdev.c      the ethdev's control operations
  *   guest_rxtx.c  bursts of the guest end: normal channel and links
@@ -49,6 +51,7 @@ struct hwy_domain {
 	TAILQ_ENTRY(hwy_domain) next;
 	unsigned int users; /* ethdevs */
 	struct hwy_region *region;
+	char pci[16];                            /* the device that shows it, or empty */
 	struct hwy_host *host;                   /* if this process is the domain's host */
 	struct rte_mbuf_ext_shared_info *shinfo; /* [chunk_count], this process's own */
 	bool offload_said;          /* the warning that there is no offload was given */
@@ -66,7 +69,8 @@ struct hwy_devargs {
 	struct hwy_region_config region;
 	char dir[PATH_MAX];
 	char domain[HWY_NAME_SIZE];
-	char port[HWY_NAME_SIZE];
+	char port[HWY_NAME_SIZE]; /* empty: with pci=, the first to be had */
+	char pci[16];             /* PCI address of the region, in a virtual machine */
 	enum hwy_role role;
 	uint32_t queues; /* 0: not given */
 	enum hwy_idle idle;

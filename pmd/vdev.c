@@ -5,6 +5,8 @@
  *   option   meaning                                       default      valid
  *   domain   trust domain: names the region file           none         1-31 of [A-Za-z0-9._-]
  *   port     port of the domain, or an isolated one        (required)   1-31 of [A-Za-z0-9._-]
+ *   pci      in a virtual machine, instead of domain:                   0000:00:05.0
+ *            the device that shows the region
  *   role     which end of the port this is                 guest        guest, host
  *   queues   rings each way; both ends must agree          1            1-8
  *   dir      folder of the region file                     see below    an absolute path
@@ -107,6 +109,14 @@ parse_one(struct hwy_devargs *a, const char *key, const char *value, char *err)
 		return parse_name(key, value, a->domain, err);
 	if (strcmp(key, "port") == 0)
 		return parse_name(key, value, a->port, err);
+	if (strcmp(key, "pci") == 0) {
+		if (strlen(value) >= sizeof(a->pci) || strchr(value, '/') != NULL)
+			return hwy_fail(err, -EINVAL,
+					"pci=%s is not the address of a device like 0000:00:05.0",
+					value);
+		snprintf(a->pci, sizeof(a->pci), "%s", value);
+		return 0;
+	}
 	if (strcmp(key, "role") == 0) {
 		rc = parse_choice(key, value, roles, &choice, err);
 		a->role = (enum hwy_role)choice;
@@ -174,11 +184,36 @@ isolate(struct hwy_devargs *a, char *err)
 	return 0;
 }
 
+/* What pci= names is there already, and has a host. */
+static int
+check_pci(const struct hwy_devargs *a, char *err)
+{
+	const char *other = a->domain[0] != 0             ? "domain"
+			    : a->dir[0] != 0              ? "dir"
+			    : a->region.size != 0         ? "size"
+			    : a->region.ring_size != 0    ? "ring"
+			    : a->region.chunk_stride != 0 ? "buf"
+							  : NULL;
+
+	if (a->role == HWY_HOST)
+		return hwy_fail(err, -EINVAL,
+				"role=host does not go with pci=%s: the host end belongs outside "
+				"of the virtual machine",
+				a->pci);
+	if (other != NULL)
+		return hwy_fail(err, -EINVAL,
+				"%s= does not go with pci=%s, whose region is made already: leave "
+				"it out",
+				other, a->pci);
+	return 0;
+}
+
 int
 hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 {
-	static const char *const known[] = {"domain", "port", "role", "queues", "dir",    "size",
-					    "ring",   "buf",  "idle", "mac",    "policy", "keep"};
+	static const char *const known[] = {"domain", "port", "role", "queues", "dir",
+					    "size",   "ring", "buf",  "idle",   "mac",
+					    "policy", "keep", "pci"};
 	struct rte_kvargs *kvlist = rte_kvargs_parse(params != NULL ? params : "", NULL);
 	bool seen[RTE_DIM(known)] = {false};
 	int rc = 0;
@@ -196,8 +231,8 @@ hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 		if (k == RTE_DIM(known))
 			rc = hwy_fail(
 				err, -EINVAL,
-				"%s=%s is no option: known are domain, port, role, queues, dir, "
-				"size, ring, buf, idle, policy, keep and mac",
+				"%s=%s is no option: known are domain, port, pci, role, queues, "
+				"dir, size, ring, buf, idle, policy, keep and mac",
 				key, kvlist->pairs[i].value ? kvlist->pairs[i].value : "");
 		else if (seen[k])
 			rc = hwy_fail(err, -EINVAL, "%s=%s is given a second time: leave one out",
@@ -208,10 +243,12 @@ hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 			seen[k] = true;
 	}
 	rte_kvargs_free(kvlist);
-	if (rc == 0 && a->port[0] == 0)
+	if (rc == 0 && a->pci[0] != 0)
+		rc = check_pci(a, err);
+	if (rc == 0 && a->port[0] == 0 && a->pci[0] == 0)
 		rc = hwy_fail(err, -EINVAL, "port= is missing: name the port%s%s",
 			      a->domain[0] != 0 ? " in domain=" : "", a->domain);
-	if (rc == 0 && a->domain[0] == 0 && a->has_policy)
+	if (rc == 0 && a->domain[0] == 0 && a->pci[0] == 0 && a->has_policy)
 		rc = hwy_fail(err, -EINVAL,
 			      "policy=%s belongs to a domain: leave it out for port=%s, whose "
 			      "bypass needs a proof",
@@ -223,7 +260,7 @@ hwy_devargs_parse(const char *params, struct hwy_devargs *a, char *err)
 		rc = hwy_fail(err, -EINVAL,
 			      "policy=%s belongs to the host end of port=%s: leave it out here",
 			      policies[a->policy], a->port);
-	if (rc == 0 && a->domain[0] == 0)
+	if (rc == 0 && a->domain[0] == 0 && a->pci[0] == 0)
 		rc = isolate(a, err);
 	a->region.domain = a->domain;
 	a->region.dir = a->dir[0] != 0 ? a->dir : NULL;
@@ -285,6 +322,7 @@ static struct rte_vdev_driver highway_driver = {
 RTE_PMD_REGISTER_VDEV(net_highway, highway_driver);
 RTE_PMD_REGISTER_PARAM_STRING(net_highway, "domain=<name> "
 					   "port=<name> "
+					   "pci=<address> "
 					   "role=guest|host "
 					   "queues=<1-8> "
 					   "dir=<path> "

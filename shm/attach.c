@@ -96,8 +96,10 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 	if (a->at[slot] != NULL) {
 		say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
 	} else if (state == HWY_ATTACH_WANTED && a->epoch[slot] != epoch) {
-		a->epoch[slot] = epoch;
 		rc = map_slot(a, slot, up);
+		if (rc == -EAGAIN)
+			return; /* the next look; how long that may go on is the host's affair */
+		a->epoch[slot] = epoch;
 		acknowledge(a, slot, epoch, rc < 0 ? HWY_ATTACH_UNMAPPED : HWY_ATTACH_MAPPED, -rc);
 	} else if (state == HWY_ATTACH_CLOSING &&
 		   HWY_ATTACH_EPOCH(hwy_region_attach(a->region, a->port, slot)->ack) != epoch) {

@@ -28,7 +28,7 @@ struct hwy_attachments {
 	struct hwy_mapping *at[HWY_MAX_ATTACH];
 
 	/* Finds link region 'id'.  Returns a file descriptor, which is closed afterwards, or
-	 * -errno. */
+	 * -errno; -EAGAIN: it may be there in a moment. */
 	int (*fetch)(void *aux, uint64_t id);
 	/* Does a queue still use the mapping of that slot? */
 	bool (*in_use)(void *aux, uint32_t slot);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "port.h"
+#include "realm.h"
 
 static void
 own_name(char *comm, size_t size)
@@ -23,6 +24,23 @@ own_name(char *comm, size_t size)
 	fclose(f);
 }
 
+void
+hwy_client_fill(struct hwy_region *r, uint32_t c, uint64_t realm)
+{
+	struct hwy_client *client = &r->clients[c];
+
+	hwy_store(&client->life, client->life + 1);
+	hwy_store(&client->said, 0);
+	hwy_store(&client->beat, 0);
+	hwy_store(&client->realm, realm);
+	client->pid = (uint32_t)getpid();
+	client->attached_ns = hwy_now_ns();
+	own_name(client->comm, sizeof(client->comm));
+	r->me = c;
+	r->life = client->life;
+	hwy_store_release(&client->state, HWY_CLIENT_USED);
+}
+
 int
 hwy_client_attach(struct hwy_region *r, char *err)
 {
@@ -32,15 +50,18 @@ hwy_client_attach(struct hwy_region *r, char *err)
 		return rc;
 	rc = -EBUSY;
 	for (uint32_t c = 1; c < HWY_MAX_CLIENTS; c++) {
+		uint32_t none = HWY_CLIENT_FREE;
+
 		/* A slot in use with its lock free is a dead client's: the sweep's business. */
-		if (r->clients[c].state != 0 || hwy_lock_try(r->fd, HWY_LOCK_CLIENT(c)) != 0)
+		if (hwy_load(&r->clients[c].state) != HWY_CLIENT_FREE ||
+		    hwy_lock_try(r->fd, HWY_LOCK_CLIENT(c)) != 0)
 			continue;
-		memset(&r->clients[c], 0, sizeof(r->clients[c]));
-		r->clients[c].pid = (uint32_t)getpid();
-		r->clients[c].attached_ns = hwy_now_ns();
-		own_name(r->clients[c].comm, sizeof(r->clients[c].comm));
-		hwy_store_release(&r->clients[c].state, 1);
-		r->me = c;
+		if (!__atomic_compare_exchange_n(&r->clients[c].state, &none, HWY_CLIENT_TAKING,
+						 false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+			hwy_lock_drop(r->fd, HWY_LOCK_CLIENT(c)); /* a virtual machine's now */
+			continue;
+		}
+		hwy_client_fill(r, c, 0);
 		rc = 0;
 		break;
 	}
@@ -73,8 +94,9 @@ bool
 hwy_client_alone(const struct hwy_region *r)
 {
 	for (uint32_t c = 1; c < HWY_MAX_CLIENTS; c++) {
-		if (c != r->me && hwy_load(&r->clients[c].state) != 0 &&
-		    hwy_lock_held(r->fd, HWY_LOCK_CLIENT(c)))
+		if (c == r->me || hwy_load(&r->clients[c].state) == HWY_CLIENT_FREE)
+			continue;
+		if (hwy_lock_held(r->fd, HWY_LOCK_CLIENT(c)))
 			return false;
 	}
 	return true;
@@ -90,7 +112,8 @@ hwy_client_describe(const struct hwy_region *r, uint32_t slot, char *text, size_
 		return;
 	}
 	memcpy(comm, r->clients[slot].comm, sizeof(r->clients[0].comm));
-	snprintf(text, size, "pid %u (%s)", r->clients[slot].pid, comm);
+	snprintf(text, size, "pid %u (%s)%s", r->clients[slot].pid, comm,
+		 r->clients[slot].realm != r->realm ? " of a virtual machine" : "");
 }
 
 /* Marks in 'seen' the chunks of all entries that are on the way in any ring. */
@@ -149,6 +172,8 @@ hwy_region_sweep(struct hwy_region *r, uint64_t *dropped)
 	uint64_t waiting = 0;
 	int swept = 0, rc;
 
+	if (r->realm != 0)
+		return 0; /* the kernel that the file is in does it */
 	if (pthread_mutex_trylock(&r->mutex) != 0)
 		return 0;
 	rc = hwy_lock_try(r->fd, HWY_LOCK_CONTROL);
@@ -157,8 +182,8 @@ hwy_region_sweep(struct hwy_region *r, uint64_t *dropped)
 		return rc == -EAGAIN ? 0 : rc;
 	}
 	for (uint32_t c = 1; c < HWY_MAX_CLIENTS; c++) {
-		if (c == r->me || hwy_load(&r->clients[c].state) == 0 ||
-		    hwy_lock_try(r->fd, HWY_LOCK_CLIENT(c)) != 0)
+		if (c == r->me || hwy_load(&r->clients[c].state) == HWY_CLIENT_FREE ||
+		    !hwy_client_dead(r, c))
 			continue;
 		waiting += hwy_port_bury(r, c);
 		hwy_store(&r->hdr->reclaimed, r->hdr->reclaimed + reclaim(r, c));
@@ -167,6 +192,7 @@ hwy_region_sweep(struct hwy_region *r, uint64_t *dropped)
 		hwy_lock_drop(r->fd, HWY_LOCK_CLIENT(c));
 		swept++;
 	}
+	waiting += hwy_port_bury_left(r);
 	hwy_port_reap(r);
 	hwy_region_unlock(r);
 	if (dropped != NULL)

@@ -5,6 +5,9 @@
 
 #include "region.h"
 
+/* Fills slot 'c', which is being taken, in for this process: region->me. */
+void hwy_client_fill(struct hwy_region *region, uint32_t c, uint64_t realm);
+
 /* Takes a free client slot for this process: region->me.  -EBUSY if all are taken. */
 int hwy_client_attach(struct hwy_region *region, char *err);
 void hwy_client_detach(struct hwy_region *region);

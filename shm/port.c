@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "pool.h"
+#include "realm.h"
 
 int
 hwy_port_find(const struct hwy_region *r, const char *name)
@@ -151,19 +152,45 @@ static void
 end_clear(struct hwy_end *end)
 {
 	hwy_store_release(&end->state, HWY_END_DETACHED);
-	hwy_store(&end->client, 0);
 	memset(end->route_ack, 0, sizeof(end->route_ack));
 	memset(end->in_ack, 0, sizeof(end->in_ack));
+}
+
+/* Nobody has the end any more: from now on a virtual machine may take it. */
+static void
+end_free(struct hwy_end *end)
+{
+	hwy_store_release(&end->client, 0);
+}
+
+/* Takes an end whose 'client' says 'now'. */
+static bool
+end_claim(struct hwy_end *end, uint32_t now, uint32_t client)
+{
+	return __atomic_compare_exchange_n(&end->client, &now, client, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
+static bool
+of_another_realm(const struct hwy_region *r, uint32_t client)
+{
+	return client > 0 && client < HWY_MAX_CLIENTS &&
+	       hwy_load(&r->clients[client].state) != HWY_CLIENT_FREE &&
+	       hwy_load(&r->clients[client].realm) != 0;
 }
 
 static int
 take_end(struct hwy_region *r, uint32_t p, enum hwy_role role, char *err)
 {
 	struct hwy_end *end = &r->ports[p].end[role];
+	uint32_t client = hwy_load(&end->client);
 	char holder[64];
 
-	if (hwy_lock_try(r->fd, HWY_LOCK_END(p, role)) != 0 || end->client == r->me) {
-		hwy_client_describe(r, end->client, holder, sizeof(holder));
+	if (hwy_lock_try(r->fd, HWY_LOCK_END(p, role)) != 0 || client == r->me ||
+	    of_another_realm(r, client) || !end_claim(end, client, r->me)) {
+		if (client != r->me)
+			hwy_lock_drop(r->fd, HWY_LOCK_END(p, role));
+		hwy_client_describe(r, client, holder, sizeof(holder));
 		return hwy_fail(
 			err, -EBUSY,
 			"port=%s of domain=%s has a %s end already, held by %s: end that process, "
@@ -174,6 +201,7 @@ take_end(struct hwy_region *r, uint32_t p, enum hwy_role role, char *err)
 	if (role == HWY_HOST && r->hdr->host_client != r->me) {
 		if (hwy_lock_try(r->fd, HWY_LOCK_HOST) != 0) {
 			hwy_client_describe(r, r->hdr->host_client, holder, sizeof(holder));
+			end_free(end);
 			hwy_lock_drop(r->fd, HWY_LOCK_END(p, role));
 			return hwy_fail(err, -EBUSY,
 					"domain=%s is served by another host already, %s: "
@@ -183,25 +211,35 @@ take_end(struct hwy_region *r, uint32_t p, enum hwy_role role, char *err)
 		}
 		hwy_store_release(&r->hdr->host_client, r->me);
 	}
-	/* The lock was free although the end looks held: its holder died just now. */
+	/* If it looked held, its holder died just now. */
+	if (role == HWY_GUEST) {
+		end_clear(end);
+		drain_guest(r, p);
+		stop_links(r, p);
+	}
+	hwy_port_fresh_end(r, p, role);
+	return 0;
+}
+
+void
+hwy_port_fresh_end(struct hwy_region *r, uint32_t p, enum hwy_role role)
+{
+	struct hwy_port *port = &r->ports[p];
+	struct hwy_end *end = &port->end[role];
+
 	end_clear(end);
 	memset(end->rx, 0, sizeof(end->rx));
 	memset(end->tx, 0, sizeof(end->tx));
-	end->rx_queues = end->tx_queues = r->ports[p].queues;
+	end->rx_queues = end->tx_queues = port->queues;
 	end->starts = 0;
-	end->client = r->me;
 	end->attached_ns = hwy_now_ns();
-	if (role == HWY_GUEST) {
+	if (role == HWY_GUEST)
 		acks_clear(r, p);
-		drain_guest(r, p);
-		stop_links(r, p);
-	} else {
-		/* A new switch does not deliver what an earlier one left lying about. */
-		for (uint32_t q = 0; q < r->ports[p].queues && q < HWY_MAX_QUEUES; q++)
-			drain_ring(r, r->ports[p].up[q]);
-	}
+	/* What waits was meant for the last holder; a new switch does not deliver what an
+	 * earlier one left lying about. */
+	for (uint32_t q = 0; q < port->queues && q < HWY_MAX_QUEUES; q++)
+		drain_ring(r, role == HWY_GUEST ? port->down[q] : port->up[q]);
 	hwy_store_release(&end->state, HWY_END_STOPPED);
-	return 0;
 }
 
 int
@@ -211,7 +249,7 @@ hwy_port_attach(struct hwy_region *r, const char *name, enum hwy_role role, uint
 	uint32_t p = 0;
 	int rc;
 
-	if (!hwy_name_ok(name))
+	if (name != NULL && !hwy_name_ok(name))
 		return hwy_fail(
 			err, -EINVAL,
 			"port=%s is not a name: use 1 to 31 letters, digits, '.', '_' and '-'",
@@ -219,6 +257,8 @@ hwy_port_attach(struct hwy_region *r, const char *name, enum hwy_role role, uint
 	if (queues > HWY_MAX_QUEUES)
 		return hwy_fail(err, -EINVAL, "queues=%u of port=%s is not between 1 and %d",
 				queues, name, HWY_MAX_QUEUES);
+	if (r->realm != 0)
+		return hwy_realm_take_end(r, name, queues, port, err);
 	(void)hwy_region_sweep(r, NULL);
 	rc = hwy_region_lock(r, err);
 	if (rc < 0)
@@ -249,6 +289,10 @@ hwy_port_detach(struct hwy_region *r, uint32_t p, enum hwy_role role)
 {
 	bool host_of_another = false;
 
+	if (r->realm != 0) {
+		hwy_realm_leave_end(r, p);
+		return;
+	}
 	if (hwy_region_lock(r, NULL) < 0)
 		return; /* the sweep will do it when this process ends */
 	if (role == HWY_GUEST)
@@ -258,6 +302,7 @@ hwy_port_detach(struct hwy_region *r, uint32_t p, enum hwy_role role)
 		acks_clear(r, p);
 		drain_guest(r, p);
 	}
+	end_free(&r->ports[p].end[role]);
 	hwy_lock_drop(r->fd, HWY_LOCK_END(p, role));
 	for (uint32_t i = 0; i < r->geo.port_count; i++) {
 		if (r->ports[i].state == HWY_PORT_USED && r->ports[i].end[HWY_HOST].client == r->me)
@@ -276,10 +321,28 @@ hwy_port_drain_detached(struct hwy_region *r, uint32_t p)
 {
 	if (hwy_region_lock(r, NULL) < 0)
 		return;
-	/* The holder's lock and its client field change under the lock only. */
-	if (r->ports[p].end[HWY_GUEST].client == 0)
+	/* Held meanwhile, as a virtual machine takes an end without the lock. */
+	if (end_claim(&r->ports[p].end[HWY_GUEST], 0, HWY_CLIENT_CLEANING)) {
 		drain_guest(r, p);
+		end_free(&r->ports[p].end[HWY_GUEST]);
+	}
 	hwy_region_unlock(r);
+}
+
+static uint64_t
+bury_end(struct hwy_region *r, uint32_t p, int role)
+{
+	struct hwy_end *end = &r->ports[p].end[role];
+	uint64_t dropped = 0;
+
+	end_clear(end);
+	if (role == HWY_GUEST) {
+		acks_clear(r, p);
+		dropped = drain_guest(r, p);
+		stop_links(r, p);
+	}
+	end_free(end);
+	return dropped;
 }
 
 uint64_t
@@ -297,13 +360,21 @@ hwy_port_bury(struct hwy_region *r, uint32_t client)
 		for (int role = HWY_HOST; role <= HWY_GUEST; role++) {
 			if (r->ports[p].end[role].client != client)
 				continue;
-			end_clear(&r->ports[p].end[role]);
-			if (role == HWY_GUEST) {
-				acks_clear(r, p);
-				dropped += drain_guest(r, p);
-				stop_links(r, p);
-			}
+			dropped += bury_end(r, p, role);
 		}
+	}
+	return dropped;
+}
+
+uint64_t
+hwy_port_bury_left(struct hwy_region *r)
+{
+	uint64_t dropped = 0;
+
+	for (uint32_t p = 0; p < r->geo.port_count; p++) {
+		if (r->ports[p].state == HWY_PORT_USED &&
+		    hwy_load_acquire(&r->ports[p].end[HWY_GUEST].state) == HWY_END_LEFT)
+			dropped += bury_end(r, p, HWY_GUEST);
 	}
 	return dropped;
 }
@@ -347,7 +418,9 @@ void
 hwy_port_reap(struct hwy_region *r)
 {
 	for (uint32_t p = 0; p < r->geo.port_count; p++) {
-		if (r->ports[p].state != HWY_PORT_USED || !port_deserted(r, p) || links_reap(r, p))
+		if (r->ports[p].state != HWY_PORT_USED || !port_deserted(r, p) ||
+		    links_reap(r, p) ||
+		    !end_claim(&r->ports[p].end[HWY_GUEST], 0, HWY_CLIENT_CLEANING))
 			continue;
 		for (uint32_t q = 0; q < r->ports[p].queues && q < HWY_MAX_QUEUES; q++) {
 			drain_ring(r, r->ports[p].up[q]);
@@ -355,6 +428,7 @@ hwy_port_reap(struct hwy_region *r)
 		}
 		hwy_region_give_rings(r, HWY_TAG_PORT(p));
 		hwy_store_release(&r->ports[p].state, HWY_PORT_FREE);
+		end_free(&r->ports[p].end[HWY_GUEST]);
 	}
 }
 

@@ -32,6 +32,13 @@ int hwy_port_find(const struct hwy_region *region, const char *name);
  * it and were dropped.  The caller holds the lock. */
 uint64_t hwy_port_bury(struct hwy_region *region, uint32_t client);
 
+/* The same for ends that clients of another realm, which live, have left. */
+uint64_t hwy_port_bury_left(struct hwy_region *region);
+
+/* Makes an end that this process has just taken a stopped one: counters from zero, what
+ * waits in the port's own rings dropped. */
+void hwy_port_fresh_end(struct hwy_region *region, uint32_t port, enum hwy_role role);
+
 /* Frees ports that nobody needs any more.  The caller holds the lock. */
 void hwy_port_reap(struct hwy_region *region);
 

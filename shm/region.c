@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,9 +13,11 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "client.h"
+#include "realm.h"
 
 #define HUGETLBFS_SUPER 0x958458f6 /* statfs(2) */
 
@@ -656,20 +659,80 @@ hwy_region_inspect(const char *path, struct hwy_region **out, char *err)
 	return 0;
 }
 
+int
+hwy_region_open_device(const char *path, struct hwy_region **out, char *err)
+{
+	struct hwy_region *r = region_new(path);
+	struct stat st;
+	int rc;
+
+	*out = NULL;
+	if (r == NULL)
+		return hwy_fail(err, -ENOMEM, "%s: out of memory", path);
+	r->realm = hwy_realm_own();
+	r->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (r->fd < 0 || fstat(r->fd, &st) < 0)
+		rc = hwy_fail(err, -errno, "%s cannot be opened: %s; be root", path,
+			      strerror(errno));
+	else
+		rc = map(r, (uint64_t)st.st_size, err);
+	if (rc == 0)
+		rc = hwy_realm_attach(r, err);
+	if (rc < 0) {
+		region_free(r);
+		return rc;
+	}
+	*out = r;
+	return 0;
+}
+
+/*
+ * Removes the file unless somebody has it open for writing: a process that attached just
+ * now, or a virtual machine, whatever runs in it.  The kernel knows that, and tells by
+ * refusing a lease.  A process that closes at the same time is waited for.
+ */
+static void
+remove_if_unused(struct hwy_region *r)
+{
+	const struct timespec nap = {.tv_nsec = 2000000};
+	int fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	bool there = fd >= 0 && still_at_its_path(r);
+
+	munmap(r->base, r->size);
+	r->base = NULL;
+	close(r->fd);
+	r->fd = fd;
+	if (!there)
+		return;
+	/* Whoever opens it meanwhile waits, and we are sent this signal, which is ignored. */
+	(void)fcntl(fd, F_SETSIG, SIGURG);
+	for (int i = 0; i < 20; i++) {
+		if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
+			unlink(r->path);
+			return; /* closing the file ends the lease */
+		}
+		if (errno != EAGAIN)
+			return;
+		nanosleep(&nap, NULL);
+	}
+}
+
 void
 hwy_region_close(struct hwy_region *r)
 {
+	bool last = false;
+
 	if (r == NULL)
 		return;
-	if (r->me != 0) {
-		/* Nobody attaches while we hold the lock: see hwy_client_attach(). */
-		if (hwy_region_lock(r, NULL) == 0) {
-			if (!hwy_load(&r->hdr->keep) && hwy_client_alone(r) && still_at_its_path(r))
-				unlink(r->path);
-			hwy_client_release(r);
-			hwy_region_unlock(r);
-		}
+	if (r->me != 0 && r->realm != 0) {
+		hwy_store_release(&r->clients[r->me].state, HWY_CLIENT_LEFT);
+	} else if (r->me != 0 && hwy_region_lock(r, NULL) == 0) {
+		last = !hwy_load(&r->hdr->keep) && hwy_client_alone(r);
+		hwy_client_release(r);
+		hwy_region_unlock(r);
 	}
+	if (last)
+		remove_if_unused(r);
 	region_free(r);
 }
 

@@ -42,10 +42,17 @@ struct hwy_region_config {
 #define HWY_DEFAULT_STRIDE 2368 /* an odd number of lines: spreads over cache sets */
 #define HWY_CHUNK_HEADROOM 128
 
+/* What a process last saw of a client of another realm: see realm.h. */
+struct hwy_watch {
+	uint32_t life, beat, state;
+	uint64_t since_ms; /* CLOCK_MONOTONIC, 0: never looked */
+};
+
 struct hwy_region {
 	int fd;
 	bool read_only;
-	bool is_new; /* this process made the file */
+	bool is_new;    /* this process made the file */
+	uint64_t realm; /* 0: the file's own kernel; else this is a virtual machine */
 	char path[PATH_MAX];
 	uint8_t *base;
 	size_t size;
@@ -59,7 +66,9 @@ struct hwy_region {
 	uint8_t *owners;
 	uint8_t *rings;
 	uint8_t *chunks;
-	uint32_t me; /* client slot of this process, 0: none */
+	uint32_t me;   /* client slot of this process, 0: none */
+	uint32_t life; /* of the slot */
+	struct hwy_watch watch[HWY_MAX_CLIENTS];
 	pthread_mutex_t mutex;
 };
 
@@ -87,6 +96,12 @@ const char *hwy_region_title(const struct hwy_header *header, char title[HWY_TIT
  * -EBUSY (no client slot free), or what open(2), mmap(2) say.
  */
 int hwy_region_open(const struct hwy_region_config *config, struct hwy_region **out, char *err);
+
+/*
+ * Opens the region that a PCI device shows in the file 'path' (its BAR), from inside a
+ * virtual machine, and takes a client slot: see realm.h.  Errors as above.
+ */
+int hwy_region_open_device(const char *path, struct hwy_region **out, char *err);
 
 /* -EINVAL if the region is not what 'config' wants of size, ring and buffers. */
 int hwy_region_check(const struct hwy_region *region, const struct hwy_region_config *config,

@@ -4,7 +4,8 @@
 
 Parts: lint, unit (cmocka), stress and fuzz, the same under ASan/UBSan and TSan, model
 (spin), detector (random pipelines, compared with stock Open vSwitch), system (stock Open
-vSwitch and testpmd); and, only when it is named, bench in its shortest form.  The last line is
+vSwitch and testpmd), vm (virtual machines, short form); and, only when it is named, bench in
+its shortest form.  The last line is
 `N passed, N failed, N skipped`; the exit status is 1 if anything failed.
 """
 
@@ -110,6 +111,8 @@ PARTS = {
         "tests/detector/differential.py", "--build", build]),
     "system": lambda tally, build: listing(tally, "system", [
         sys.executable, "-m", "tests.system", "--build", build]),
+    "vm": lambda tally, build: listing(tally, "vm", [
+        sys.executable, "-m", "tests.vm", "--build", build, "--short"]),
     "bench": lambda tally, build: listing(tally, "bench", [
         sys.executable, "tests/bench_smoke.py", "--build", build]),
     "deb": lambda tally, build: listing(tally, "deb", [

@@ -29,6 +29,7 @@
  *       end       the process that holds the lock of that end of the port
  *       operator  highwayctl
  *       agent     the one client that holds HWY_LOCK_AGENT (highwayd)
+ *       client    the process in that client slot
  *   - Ring indexes are free-running uint32_t: entry i is slot i % ring_size, and
  *     prod - cons is the number of entries, never above ring_size.
  *   - Reserved words are zero and are checked to be zero.
@@ -36,7 +37,10 @@
  *     know in features_required; it ignores unknown bits in features_optional.
  *
  * Locks are open-file-description locks (fcntl(2), F_OFD_SETLK) on single bytes of
- * the file at HWY_LOCK_*; the kernel drops them when their holder dies.
+ * the file at HWY_LOCK_*; the kernel drops them when their holder dies.  They hold between
+ * the processes of one kernel.  A client in a virtual machine has another one: it takes its
+ * client slot and its end by compare-and-swap, shows by its 'beat' that it lives, and leaves
+ * all cleaning up to the kernel that the file is in ('realm' 0).
  */
 #ifndef HIGHWAY_LAYOUT_H
 #define HIGHWAY_LAYOUT_H
@@ -155,12 +159,13 @@ enum hwy_end_state {
 	HWY_END_DETACHED = 0,
 	HWY_END_STOPPED = 1, /* attached, not started or set link-down */
 	HWY_END_STARTED = 2, /* sends and receives */
+	HWY_END_LEFT = 3,    /* its holder, of another realm, is done with it: to be cleaned up */
 };
 
 /* One end of a port.  Writer of all: end. */
 struct hwy_end {
 	uint32_t state;     /* enum hwy_end_state */
-	uint32_t client;    /* client slot of the holder, 0: none */
+	uint32_t client;    /* client slot of the holder, 0: none; taken by compare-and-swap */
 	uint32_t rx_queues; /* queues in use, 1 to hwy_port.queues, valid when started */
 	uint32_t tx_queues;
 	uint32_t mtu;    /* bytes of layer 3, 68 to 9000 */
@@ -317,12 +322,38 @@ struct hwy_attach {
 	uint8_t reserved2[52];
 };
 
+enum hwy_client_state {
+	HWY_CLIENT_FREE = 0,
+	HWY_CLIENT_USED = 1,
+	HWY_CLIENT_LEFT = 2,       /* of another realm, ended in good order: to be cleaned up */
+	HWY_CLIENT_TAKING = 3,     /* being filled in by a process of the file's own kernel */
+	HWY_CLIENT_TAKING_FAR = 4, /* being filled in by one of another realm */
+};
+
+/* In 'client' of an end: nobody's, but not to be taken now. */
+#define HWY_CLIENT_CLEANING 255u
+
+/* What somebody who knows says of a client of another realm, in its life 'life'. */
+enum hwy_said {
+	HWY_SAID_NOTHING = 0,
+	HWY_SAID_PAUSED = 1, /* it lives although it does not beat */
+	HWY_SAID_GONE = 2,   /* it is dead */
+};
+#define HWY_SAID(life, what) ((uint64_t)(life) << 32 | (uint32_t)(what))
+#define HWY_SAID_LIFE(word)  ((uint32_t)((word) >> 32))
+#define HWY_SAID_WHAT(word)  ((uint32_t)(word))
+
+/* Writer of all but 'state', 'life' and 'said': client. */
 struct hwy_client {
-	uint32_t state; /* ctl: 1 while in use */
-	uint32_t pid;   /* the client itself, as it sees it */
+	uint32_t state; /* client, ctl: enum hwy_client_state, taken by compare-and-swap */
+	uint32_t pid;   /* as the client sees it */
 	uint64_t attached_ns;
-	char comm[16]; /* name of the process */
-	uint8_t reserved[32];
+	char comm[16];  /* name of the process */
+	uint64_t realm; /* 0: the kernel that the file is in; else one for each boot of a VM */
+	uint32_t beat;  /* grows while it lives; realm 0 has locks for that */
+	uint32_t life;  /* whoever takes the slot: how many clients it has been so far */
+	uint64_t said;  /* operator, agent: HWY_SAID(), counts for its life only */
+	uint8_t reserved[8];
 };
 
 struct hwy_header {
@@ -465,6 +496,10 @@ HWY_ASSERT_OFFSET(hwy_client, state, 0);
 HWY_ASSERT_OFFSET(hwy_client, pid, 4);
 HWY_ASSERT_OFFSET(hwy_client, attached_ns, 8);
 HWY_ASSERT_OFFSET(hwy_client, comm, 16);
+HWY_ASSERT_OFFSET(hwy_client, realm, 32);
+HWY_ASSERT_OFFSET(hwy_client, beat, 40);
+HWY_ASSERT_OFFSET(hwy_client, life, 44);
+HWY_ASSERT_OFFSET(hwy_client, said, 48);
 static_assert(sizeof(struct hwy_client) == 64, "hwy_client grew");
 
 HWY_ASSERT_OFFSET(hwy_header, magic, 0);

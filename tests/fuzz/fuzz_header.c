@@ -60,7 +60,7 @@ walk(const struct hwy_region *r)
 	struct hwy_chunk_census census;
 	uint64_t sum = 0;
 
-	sum += r->clients[0].state + r->clients[HWY_MAX_CLIENTS - 1].reserved[31];
+	sum += r->clients[0].state + r->clients[HWY_MAX_CLIENTS - 1].reserved[7];
 	for (uint32_t p = 0; p < r->geo.port_count; p++) {
 		sum += r->ports[p].end[1].tx[HWY_MAX_QUEUES - 1].reserved[3];
 		sum += hwy_port_links_out(r, p).packets + hwy_port_links_in(r, p).bytes;

@@ -23,7 +23,7 @@ def test_each_wrong_argument(t):
     base = f"net_highway7,domain={t.domain},dir={t.dir}"
     name = "1 to 31 letters, digits"
     for devargs, *words in (
-            (f"{base},port=x,colour=blue", "colour=blue", "is no option", "known are domain, port, role"),
+            (f"{base},port=x,colour=blue", "colour=blue", "is no option", "known are domain, port, pci, role"),
             (f"{base},port=x,port=y", "port=y", "a second time", "leave one out"),
             (f"{base},port=x,queues=9", "queues=9", "between 1 and 8"),
             (f"{base},port=x,queues=0", "queues=0", "between 1 and"),
@@ -41,6 +41,10 @@ def test_each_wrong_argument(t):
             (f"net_highway7,dir={t.dir},port={'n' * 31}", "port=nnnn", "too long for a port without domain="),
             (f"net_highway7,dir={t.dir},port=x,role=host,policy=agent", "policy=agent", "belongs to a domain"),
             (f"{base},port=x,keep=maybe", "keep=maybe", "no, yes"),
+            ("net_highway7,pci=0000:00:00.0", "pci=0000:00:00.0 is no ivshmem-plain", "highwayctl qemu-args"),
+            ("net_highway7,pci=0000:00:00.0,role=host", "role=host does not go with pci=", "outside"),
+            ("net_highway7,pci=0000:00:00.0,size=1M", "size= does not go with pci=", "leave it out"),
+            ("net_highway7,pci=../x", "pci=../x is not the address"),
             (f"net_highway7,dir={t.dir},port=x,domain=..", "domain=..", name),
             (f"net_highway7,dir=relative,port=x,domain={t.domain}", "dir=relative", "absolute path"),
             (f"net_highway7,dir={t.dir}/no/where,port=x,domain={t.domain}", "/no/where", "cannot be made",

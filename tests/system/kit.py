@@ -36,6 +36,12 @@ def seconds(limit):
     return mark
 
 
+def long(function):
+    """Decorator: the test is left out where --short is asked for."""
+    function.long = True
+    return function
+
+
 def sure(truth, what):
     if not truth:
         raise AssertionError(what)

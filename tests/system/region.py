@@ -8,7 +8,7 @@ from pathlib import Path
 
 PORT_SIZE, LINK_SIZE, CLIENT_SIZE, END_SIZE = 14272, 576, 64, 2240
 STATES = ("free", "preparing", "ready", "open", "closing", "retiring")
-ENDS = ("detached", "stopped", "started")
+ENDS = ("detached", "stopped", "started", "left")
 COUNTERS = ("normal_packets", "normal_bytes", "bypass_packets", "bypass_bytes", "inlined", "zero_copy", "copied",
             "ring_full", "no_buffer", "bad_desc", "too_big", "link_down")
 SLOTS = ("free", "wanted", "mapped", "usable", "closing", "unmapped")

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs the system tests: python3 -m tests.system --build BUILD_DIR [--only PATTERN] [--list] [-v]
+(and those with virtual machines: python3 -m tests.vm).
 
 Prints one line per test and at the end `N passed, N failed, N skipped`; the exit
-status is 0 if none failed.  --only takes a letter (A to J), a part of a test's name
+status is 0 if none failed.  --only takes a letter (A to K), a part of a test's name
 or of its sentence, or a shell pattern; it may be given several times.
 """
 
@@ -28,7 +29,7 @@ from tests.system.kit import Bench, Miscounted, Skip, Test  # noqa: E402
 MODULES = ("a_direct", "a_ports", "a_queues", "b_offload", "b_classes", "b_flow", "c_switchover", "c_changes",
            "d_statistics", "e_devargs", "e_region", "e_switch", "f_deaths", "g_tools",
            "h_agent", "h_policy", "h_keys", "h_deaths", "h_metrics", "h_service", "h_traffic", "i_controllers",
-           "j_isolated")
+           "j_isolated", "k_machines")
 
 
 class Case:
@@ -40,6 +41,7 @@ class Case:
         self.name = f"{self.letter}.{function.__name__.removeprefix('test_')}"
         self.sentence = " ".join((function.__doc__ or function.__name__).split()).rstrip(".")
         self.seconds = getattr(function, "seconds", 90)
+        self.long = getattr(function, "long", False)
 
     def matches(self, patterns):
         if not patterns:
@@ -48,10 +50,10 @@ class Case:
                    or fnmatch.fnmatch(self.name, p) for p in patterns)
 
 
-def collect():
+def collect(package, modules):
     cases = []
-    for name in MODULES:
-        module = importlib.import_module(f"tests.system.{name}")
+    for name in modules:
+        module = importlib.import_module(f"{package}.{name}")
         cases += [Case(module, value) for key, value in vars(module).items()
                   if key.startswith("test_") and value.__module__ == module.__name__]
     return cases
@@ -68,10 +70,10 @@ def _explanation(test):
         return f"(no explanation: {error})"
 
 
-def run_one(bench, case, verbose, tries=3):
+def run_one(bench, case, verbose, new_test=Test, tries=3):
     """Returns ("ok" | "FAIL" | "skip", reason).  A test in which Open vSwitch, and not what
     is under test, counted wrong is done again."""
-    test = Test(bench, case.name)
+    test = new_test(bench, case.name)
     troubles = []
     result, reason, again = "ok", "", False
     signal.alarm(case.seconds)
@@ -101,26 +103,29 @@ def run_one(bench, case, verbose, tries=3):
     finally:
         signal.alarm(0)
     if again and not troubles:
-        return run_one(bench, case, verbose, tries - 1)
+        return run_one(bench, case, verbose, new_test, tries - 1)
     if troubles:
         result = "FAIL"
         reason = "\n".join(t.rstrip() for t in troubles)
     return result, reason
 
 
-def parse(arguments):
-    parser = argparse.ArgumentParser(prog="tests.system", description=__doc__.partition("\n")[0])
+def parse(arguments, package):
+    parser = argparse.ArgumentParser(prog=package, description=__doc__.partition("\n")[0])
     parser.add_argument("--build", help="meson build folder (default: HIGHWAY_BUILD, else build or build/dev)")
     parser.add_argument("--only", action="append", metavar="PATTERN")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--keep", metavar="DIR", help="folder for the logs, which are kept then")
+    parser.add_argument("--short", action="store_true", help="leave out the tests that are marked as long")
     parser.add_argument("-v", "--verbose", action="store_true", help="print each test's sentence and notes")
     return parser.parse_args(arguments)
 
 
-def main(arguments=None):
-    options = parse(arguments)
-    cases = [case for case in collect() if case.matches(options.only)]
+def main(arguments=None, package="tests.system", modules=MODULES, new_test=Test):
+    """'new_test': makes a test's view of the bench, of which the test is the argument."""
+    options = parse(arguments, package)
+    cases = [case for case in collect(package, modules)
+             if case.matches(options.only) and not (options.short and case.long)]
     if options.list:
         for case in cases:
             print(f"{case.name:34} {case.sentence}")
@@ -143,7 +148,7 @@ def main(arguments=None):
         try:
             for case in cases:
                 begin = time.monotonic()
-                result, reason = run_one(bench, case, options.verbose)
+                result, reason = run_one(bench, case, options.verbose, new_test)
                 counts[result] += 1
                 words = case.sentence if options.verbose else ""
                 first = f"[{reason}]" if result == "skip" else words

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Regions that a virtual machine is shown as PCI devices: ivshmem-plain, BAR 2. */
+#ifndef HIGHWAY_PMD_PCI_H
+#define HIGHWAY_PMD_PCI_H
+
+#include <stdbool.h>
+
+#include "region.h"
+
+#define HWY_PCI_ADDRESS 16 /* bytes of "0000:00:05.0" and some */
+
+/* One device that holds a region. */
+struct hwy_pci {
+	char address[HWY_PCI_ADDRESS];
+	char resource[PATH_MAX];  /* file of its BAR 2 */
+	struct hwy_header header; /* a copy, as it was when it was looked at */
+};
+
+/*
+ * Calls 'each' for every ivshmem-plain device whose BAR 2 holds a region, until it says
+ * true.  Enables the device if need be; any other one is left as found.  Returns whether
+ * 'each' said true.
+ */
+bool hwy_pci_each(bool (*each)(const struct hwy_pci *pci, void *arg), void *arg);
+
+/* The device at 'address'.  False if it is none, or holds no region. */
+bool hwy_pci_at(const char *address, struct hwy_pci *pci);
+
+/* The device whose region has this name (hwy_header.domain) and, unless 0, was made at
+ * this time (created_ns).  False if there is none now. */
+bool hwy_pci_find(const char *name, uint64_t created_ns, struct hwy_pci *pci);
+
+#endif /* HIGHWAY_PMD_PCI_H */
