@@ -40,6 +40,7 @@ static const struct key {
 	{"highway-journal-size", "Open_vSwitch", false},
 	{"highway-metrics", "Open_vSwitch", false},
 	{"highway-qmp-dir", "Open_vSwitch", false},
+	{"highway-spare-links", "Open_vSwitch", false},
 };
 
 static void
