@@ -27,7 +27,7 @@ DOMAIN = "demo"
 RING = 4096
 SWITCH_CPU, VNF_CPU = 1, 0
 NICE = -10
-PAUSE_S = 0.1
+PAUSE_S = 0.2
 MIRROR = "mirror"
 """The port to which a rule that breaks a link sends a second copy (net_null)."""
 
