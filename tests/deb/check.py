@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Builds the Debian packages and tries them on a machine that has nothing but Debian: a small
 system in a folder, with Open vSwitch and testpmd as Debian packages them.  Nothing of it
-touches the machine that it runs on; no service is started.
+touches the machine that it runs on: where services are started, it is by a systemd of
+namespaces, which end with all that is in them.
 
 Prints `ok|FAIL|skip  what` lines and `N passed, N failed, N skipped`.
 """
@@ -13,14 +14,21 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import zlib
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = ("openvswitch-switch-dpdk", "dpdk-dev", "bash-completion", "iproute2", "procps")
+BASE = ("openvswitch-switch-dpdk", "dpdk-dev", "bash-completion", "iproute2", "procps", "systemd",
+        "systemd-sysv")
 OURS = ("librte-net-highway", "highway", "highway-traffic")
 FOREIGN = re.compile(r"^/(var/(lib/(dpkg|apt)|cache|log)|run|tmp|proc|sys|dev)(/|$)|^/etc/ld\.so\.cache$")
 """Where package managers and daemons keep books of their own."""
+
+DEVICES = {"null": "1 3", "zero": "1 5", "full": "1 7", "random": "1 8", "urandom": "1 9", "tty": "5 0",
+           "net/tun": "10 200"}
+"""Nodes of its own: owners and modes that are changed there stay there."""
 
 
 class Trouble(Exception):
@@ -38,6 +46,10 @@ class Tally:
         else:
             self.failed += 1
             print("\n".join("      " + line for line in detail.splitlines()[-25:]), flush=True)
+
+    def skip(self, what, why):
+        print(f"skip  {what}  {why}", flush=True)
+        self.skipped += 1
 
 
 def run(argv, deadline_s, log, **options):
@@ -91,14 +103,42 @@ class Machine:
         mounts = " && ".join((
             'mount --make-rprivate /', 'mount -t proc proc "$R/proc"', 'mount --rbind /sys "$R/sys"',
             'mount -t tmpfs -o mode=755 tmpfs "$R/run"', 'mount -t tmpfs -o mode=755 tmpfs "$R/dev"',
-            'for n in null zero full random urandom tty; do touch "$R/dev/$n" && mount --bind "/dev/$n" "$R/dev/$n"; done',
-            'mkdir "$R/dev/net" "$R/dev/shm" && touch "$R/dev/net/tun" && mount --bind /dev/net/tun "$R/dev/net/tun"',
-             'mount -t tmpfs -o mode=1777 tmpfs "$R/dev/shm"', 'exec chroot "$R" "$@"'))
+            'mkdir "$R/dev/net" "$R/dev/shm"',
+            *(f'mknod -m 666 "$R/dev/{node}" c {numbers}' for node, numbers in DEVICES.items()),
+            'mount -t tmpfs -o mode=1777 tmpfs "$R/dev/shm"', 'exec chroot "$R" "$@"'))
         return run(["unshare", "--mount", "--pid", "--fork", "--kill-child", *([] if network else ["--net"]), "sh", "-c",
                     mounts, "inside", *words], deadline_s, self.log,
                    env={"R": str(self.root), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C",
                         "DEBIAN_FRONTEND": "noninteractive",
                         **{k: v for k, v in os.environ.items() if k.lower().endswith("_proxy")}})
+
+    @contextmanager
+    def booted(self):
+        """With systemd as PID 1 there; gives a function like inside(), or None where that cannot be had."""
+        (self.root / "usr/sbin/policy-rc.d").unlink()
+        with open(self.log, "a") as out:
+            init = subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--net", "--uts", "--ipc",
+                                     "--cgroup", "sh", ROOT / "tests/deb/boot.sh"], env={**os.environ, "R": str(self.root)},
+                                    stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+        try:
+            def enter(words, deadline_s):
+                child = Path(f"/proc/{init.pid}/task/{init.pid}/children").read_text().split()[0]
+                return run(["nsenter", "-t", child, "-m", "-p", "-n", "-u", "-i", "-C", "-r", "-w", "env", "-i",
+                            "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", *words], deadline_s, self.log)
+
+            end = time.monotonic() + 60
+            up = False
+            while not up and init.poll() is None and time.monotonic() < end:
+                time.sleep(0.5)
+                try:
+                    _, text = enter(["systemctl", "is-system-running"], 10)
+                    up = text.strip() in ("running", "degraded")
+                except (OSError, IndexError):
+                    pass
+            yield enter if up else None
+        finally:
+            init.kill()
+            init.wait()
 
     def apt(self, *words):
         status, text = self.inside(["apt-get", "-y", "-q", "--no-install-recommends", *words], 300, network=True)
@@ -119,6 +159,21 @@ class Machine:
         return found
 
 
+def retell(tally, status, text):
+    """What a script said that prints `ok|FAIL  what` lines."""
+    seen = failed = 0
+    for line in text.splitlines():
+        found = re.match(r"(ok|FAIL)\s+(.*)", line)
+        if found:
+            seen += 1
+            failed += found[1] == "FAIL"
+            tally.line(found[1] == "ok", found[2], "see below")
+        else:
+            print("      " + line, flush=True)
+    if (status and not failed) or not seen:
+        tally.line(False, "what is tried comes to its end", f"status {status} after {seen} steps")
+
+
 def try_packages(tally, build, folder, log):
     packages = sorted((build / "deb").glob("*.deb"))
     tally.line({p.name.split("_")[0] for p in packages} == set(OURS),
@@ -134,24 +189,22 @@ def try_packages(tally, build, folder, log):
     wants = machine.root / "etc/systemd/system/openvswitch-switch.service.wants/highwayd.service"
     tally.line(wants.is_symlink(), "highwayd.service starts with Open vSwitch's", f"{wants} is not there")
     shutil.copy(ROOT / "tests/deb/inside.sh", machine.root / "tmp")
-    status, text = machine.inside(["sh", "/tmp/inside.sh"], 170)
+    retell(tally, *machine.inside(["sh", "/tmp/inside.sh"], 170))
     (machine.root / "tmp/inside.sh").unlink(missing_ok=True)
-    seen = failed = 0
-    for line in text.splitlines():
-        found = re.match(r"(ok|FAIL)\s+(.*)", line)
-        if found:
-            seen += 1
-            failed += found[1] == "FAIL"
-            tally.line(found[1] == "ok", found[2], "see below")
-        else:
-            print("      " + line, flush=True)
-    if status and not failed:
-        tally.line(False, "what is tried inside comes to its end", f"status {status} after {seen} steps: see {log}")
     machine.apt("purge", *OURS)
     machine.apt("autoremove", "--purge")
     after = machine.files()
     changed = [path for path in sorted(before | after) if before.get(path) != after.get(path)]
     tally.line(not changed, "purged they leave nothing", "\n".join(changed))
+    for package in packages:
+        shutil.copy(package, machine.root / "tmp")
+    machine.apt("install", *(f"/tmp/{package.name}" for package in packages))
+    shutil.copy(ROOT / "tests/deb/booted.sh", machine.root / "usr/local/bin")  # systemd empties /tmp.
+    with machine.booted() as enter:
+        if enter is None:
+            tally.skip("highwayd.service under systemd", "no systemd can be PID 1 of namespaces here")
+        else:
+            retell(tally, *enter(["sh", "/usr/local/bin/booted.sh"], 170))
 
 
 def main():
