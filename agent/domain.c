@@ -405,10 +405,19 @@ hwy_domain_say(struct hwy_domain *d, const struct hwy_holder *holder, enum hwy_s
 
 /* --- links ------------------------------------------------------------------------ */
 
+/* Name of a port at one end of link 'l', whose other end is 'other'. */
 static void
-port_name(const struct hwy_region *r, uint32_t port, char name[HWY_NAME_SIZE])
+port_name(const struct hwy_region *r, uint32_t l, uint32_t port, uint32_t other,
+	  char name[HWY_NAME_SIZE])
 {
-	ovs_strlcpy(name, port < r->geo.port_count ? r->ports[port].name : "?", HWY_NAME_SIZE);
+	uint32_t slot = hwy_load(&r->links[l].attach) - 1;
+
+	if (port < r->geo.port_count)
+		ovs_strlcpy(name, r->ports[port].name, HWY_NAME_SIZE);
+	else if (other < r->geo.port_count && slot < r->geo.attach_count)
+		ovs_strlcpy(name, hwy_region_attach(r, other, slot)->peer, HWY_NAME_SIZE);
+	else
+		ovs_strlcpy(name, "?", HWY_NAME_SIZE);
 }
 
 struct link_change {
@@ -432,12 +441,13 @@ carries(uint32_t state)
 }
 
 static void
-note(struct link_reading *l, uint32_t src, uint32_t dst, uint32_t was, uint32_t is, uint64_t since)
+note(struct link_reading *l, uint32_t index, uint32_t src, uint32_t dst, uint32_t was, uint32_t is,
+     uint64_t since)
 {
 	struct link_change *c = &l->changes[l->n++];
 
-	port_name(l->region, src, c->src);
-	port_name(l->region, dst, c->dst);
+	port_name(l->region, index, src, dst, c->src);
+	port_name(l->region, index, dst, src, c->dst);
 	c->was = was;
 	c->is = is;
 	c->since_ns = since;
@@ -465,14 +475,17 @@ read_links(void *arg)
 		bool same = old->src == new.src && old->dst == new.dst;
 		uint64_t since = hwy_load(&link->since_ns);
 
+		/* What comes from another region is told there. */
+		if (new.src == HWY_PORT_FAR)
+			new.state = HWY_LINK_FREE;
 		/* It may have closed and opened again since we looked. */
 		if (carries(old->state) &&
 		    (!carries(new.state) || !same || new.opened != old->opened))
-			note(l, old->src, old->dst, old->state,
+			note(l, i, old->src, old->dst, old->state,
 			     same && !carries(new.state) ? new.state : HWY_LINK_CLOSING, since);
 		if (carries(new.state) &&
 		    (!carries(old->state) || !same || new.opened != old->opened))
-			note(l, new.src, new.dst, same ? old->state : HWY_LINK_FREE, new.state,
+			note(l, i, new.src, new.dst, same ? old->state : HWY_LINK_FREE, new.state,
 			     since);
 		*old = new;
 	}

@@ -360,6 +360,9 @@ link_changed(struct hwy_domain *d, const char *src, const char *dst, uint32_t wa
 	bool opened = is == HWY_LINK_OPEN;
 	const char *how = "";
 
+	if (y == NULL && x != NULL && leads_far(x, x->decided.peer) &&
+	    !strcmp(x->decided.peer->hwname, dst))
+		y = x->decided.peer;
 	if (x != NULL && opened && x->decided.peer != NULL && x->decided.peer == y) {
 		how = ", proven";
 		if (since_us >= x->decided.given_wall_us &&

@@ -135,6 +135,13 @@ polled(const struct hwy_region *r, uint32_t dst, uint32_t link)
 	return times;
 }
 
+/* Can a link have such an end? */
+static bool
+is_end(const struct hwy_snap *s, uint32_t port)
+{
+	return port != HWY_SNAP_NONE && (port >= HWY_SNAP_FAR || s->ports[port].used);
+}
+
 static void
 check_links(struct look *look)
 {
@@ -146,21 +153,22 @@ check_links(struct look *look)
 
 		if (link->state == HWY_LINK_FREE)
 			continue;
-		if (link->state > HWY_LINK_RETIRING || link->src == HWY_SNAP_NONE ||
-		    link->dst == HWY_SNAP_NONE || link->src == link->dst ||
-		    !s->ports[link->src].used || !s->ports[link->dst].used || link->queues < 1 ||
+		if (link->state > HWY_LINK_RETIRING || !is_end(s, link->src) ||
+		    !is_end(s, link->dst) || link->src == link->dst || link->queues < 1 ||
 		    link->queues > HWY_MAX_QUEUES) {
 			wrong(look, BAD_LINK, l, "link %u from %s to %s has a damaged entry", l,
 			      hwy_snap_port_name(s, link->src), hwy_snap_port_name(s, link->dst));
 			continue;
 		}
+		if (link->dst >= HWY_SNAP_FAR)
+			continue; /* the other region knows who polls it */
 		times = polled(look->region, link->dst, l);
 		if ((link->state == HWY_LINK_READY || link->state == HWY_LINK_OPEN ||
 		     link->state == HWY_LINK_CLOSING) &&
 		    times != 1)
 			wrong(look, NOT_POLLED, l,
 			      "link %u from %s to %s is %s, but polled %u times instead of once", l,
-			      s->ports[link->src].name, s->ports[link->dst].name,
+			      hwy_snap_port_name(s, link->src), s->ports[link->dst].name,
 			      hwy_word_link_state(link->state), times);
 	}
 	for (uint32_t p = 0; p < s->geo.port_count; p++) {
@@ -230,7 +238,7 @@ check_rings(struct look *look)
 		}
 	}
 	for (uint32_t l = 0; l < s->geo.link_count; l++) {
-		if (s->links[l].state != HWY_LINK_FREE)
+		if (s->links[l].state != HWY_LINK_FREE && s->links[l].peer[0] == 0)
 			use_rings(look, r->links[l].ring, s->links[l].queues, HWY_TAG_LINK(l));
 	}
 	for (uint32_t i = 0; i < s->geo.ring_count; i++) {

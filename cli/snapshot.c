@@ -118,7 +118,9 @@ read_route(const struct hwy_region *r, const struct hwy_port *from, const struct
 		to->dst = hwy_load(&r->links[to->link].dst);
 	else
 		to->link = HWY_SNAP_NONE;
-	if (to->dst >= r->geo.port_count)
+	if (to->dst == HWY_PORT_FAR && to->link != HWY_SNAP_NONE)
+		to->dst = HWY_SNAP_FAR + to->link;
+	else if (to->dst >= r->geo.port_count)
 		to->dst = HWY_SNAP_NONE;
 	for (uint32_t q = 0; slot < HWY_MAX_ROUTES && q < HWY_MAX_QUEUES; q++) {
 		to->sent.packets += hwy_load(&from->sent[q][slot].packets);
@@ -178,6 +180,18 @@ hwy_ring_waiting(const struct hwy_region *r, uint32_t ring)
 	return n <= r->geo.ring_size ? n : 0;
 }
 
+/* The end of a link that is in another region: the attach slot knows its name. */
+static uint32_t
+read_far(const struct hwy_region *r, uint32_t index, uint32_t near, struct hwy_snap_link *to)
+{
+	uint32_t slot = hwy_load(&r->links[index].attach) - 1;
+
+	if (slot >= r->geo.attach_count || near >= r->geo.port_count)
+		return HWY_SNAP_NONE;
+	copy_text(to->peer, hwy_region_attach(r, near, slot)->peer, HWY_NAME_SIZE);
+	return HWY_SNAP_FAR + index;
+}
+
 static void
 read_link(const struct hwy_region *r, uint32_t index, struct hwy_snap_link *to)
 {
@@ -188,15 +202,19 @@ read_link(const struct hwy_region *r, uint32_t index, struct hwy_snap_link *to)
 		return;
 	to->src = hwy_load(&from->src);
 	to->dst = hwy_load(&from->dst);
-	if (to->src >= r->geo.port_count)
+	if (to->src == HWY_PORT_FAR && to->dst < r->geo.port_count)
+		to->src = read_far(r, index, to->dst, to);
+	else if (to->dst == HWY_PORT_FAR && to->src < r->geo.port_count)
+		to->dst = read_far(r, index, to->src, to);
+	if (to->src >= r->geo.port_count && to->src != HWY_SNAP_FAR + index)
 		to->src = HWY_SNAP_NONE;
-	if (to->dst >= r->geo.port_count)
+	if (to->dst >= r->geo.port_count && to->dst != HWY_SNAP_FAR + index)
 		to->dst = HWY_SNAP_NONE;
 	to->queues = hwy_load(&from->queues);
 	to->since_ns = hwy_load(&from->since_ns);
 	to->opened = hwy_load(&from->opened);
 	to->sent = hwy_link_sent(from);
-	for (uint32_t q = 0; q < to->queues && q < HWY_MAX_QUEUES; q++)
+	for (uint32_t q = 0; to->peer[0] == 0 && q < to->queues && q < HWY_MAX_QUEUES; q++)
 		to->waiting += hwy_ring_waiting(r, hwy_load(&from->ring[q]));
 }
 
@@ -260,6 +278,10 @@ hwy_snap_follow(struct hwy_snap *s, const struct hwy_snap *before)
 const char *
 hwy_snap_port_name(const struct hwy_snap *s, uint32_t index)
 {
+	uint32_t link = index - HWY_SNAP_FAR;
+
+	if (index >= HWY_SNAP_FAR && link < HWY_MAX_LINKS && s->links[link].peer[0] != 0)
+		return s->links[link].peer;
 	return index < HWY_MAX_PORTS && s->ports[index].used ? s->ports[index].name : "?";
 }
 

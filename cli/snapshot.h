@@ -11,6 +11,7 @@
 #include "region.h"
 
 #define HWY_SNAP_NONE UINT32_MAX
+#define HWY_SNAP_FAR  0x10000u /* an end of a link in another region */
 
 struct hwy_snap_client {
 	bool used;
@@ -33,7 +34,7 @@ struct hwy_snap_end {
 struct hwy_snap_route {
 	uint64_t key;
 	uint32_t link; /* index, or HWY_SNAP_NONE */
-	uint32_t dst;  /* port index, or HWY_SNAP_NONE */
+	uint32_t dst;  /* port index, HWY_SNAP_FAR + 'link', or HWY_SNAP_NONE */
 	struct hwy_packets_bytes sent;
 };
 
@@ -51,7 +52,8 @@ struct hwy_snap_port {
 
 struct hwy_snap_link {
 	uint32_t state;    /* enum hwy_link_state; HWY_LINK_FREE: nothing else counts */
-	uint32_t src, dst; /* port indexes, or HWY_SNAP_NONE */
+	uint32_t src, dst; /* port indexes, HWY_SNAP_FAR + the link's index, or HWY_SNAP_NONE */
+	char peer[HWY_NAME_SIZE + 1]; /* name of the end that is in another region */
 	uint32_t queues;
 	uint64_t since_ns;
 	uint32_t opened;

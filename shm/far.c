@@ -16,6 +16,7 @@
 #define LOOK_MS  50  /* between two looks for a ledger that is not there, */
 #define CHECK_MS 500 /* and whether it is still the one */
 #define NO_LINK  UINT32_MAX
+#define ORPHANS  64 /* slots of an earlier host at a time */
 
 /* A link out of a port, as its receive calls see it. */
 struct gates {
@@ -32,6 +33,8 @@ struct hwy_far_port {
 	uint32_t port;
 	uint32_t id;
 	uint32_t queues; /* as they were when it came */
+	bool fresh;      /* its slots were not looked at yet for what an earlier host left */
+	uint64_t since_ms;
 	char name[HWY_NAME_SIZE];
 	uint32_t busy; /* spin lock of what follows */
 	uint32_t n_gates;
@@ -64,6 +67,7 @@ struct hwy_far {
 	bool agent_alive;
 	struct hwy_far_port *ports;
 	struct pair pairs[HWY_LEDGER_ENTRIES];
+	struct pair orphans[ORPHANS]; /* of no entry, and with one side only */
 	char dir[PATH_MAX];
 };
 
@@ -199,7 +203,7 @@ mtu_fits(const struct side *x, const struct side *y)
 static bool
 rings_empty(const struct pair *p, uint32_t sender)
 {
-	for (uint32_t q = 0; q < HWY_MAX_QUEUES; q++) {
+	for (uint32_t q = 0; q < HWY_MAX_QUEUES && p->region != NULL; q++) {
 		const struct hwy_ring *ring =
 			hwy_region_ring(p->region, HWY_LINK_RING(sender, q)).ring;
 
@@ -235,10 +239,13 @@ pair_sync(const struct pair *p)
 static void
 enter(struct hwy_far *f, struct pair *p, enum hwy_far_state state, uint64_t within_ms)
 {
-	struct hwy_ledger_entry *entry = &f->ledger.file->entry[p - f->pairs];
+	struct hwy_ledger_entry *entry;
 
 	p->state = state;
 	p->deadline_ms = monotonic_ms() + within_ms;
+	if (p < f->pairs || p >= f->pairs + HWY_LEDGER_ENTRIES)
+		return;
+	entry = &f->ledger.file->entry[p - f->pairs];
 	hwy_store(&entry->why, (uint32_t)p->why);
 	hwy_store_release(&entry->answer,
 			  HWY_LEDGER_ANSWER(p->life, state == HWY_FAR_NONE ? HWY_FAR_GONE : state));
@@ -301,6 +308,21 @@ port_find(struct hwy_far *f, const struct hwy_ledger_side *wanted)
 	return NULL;
 }
 
+static bool
+slot_taken(const struct hwy_far *f, const struct hwy_far_port *port, uint32_t slot)
+{
+	for (int i = 0; i < HWY_LEDGER_ENTRIES + ORPHANS; i++) {
+		const struct pair *p =
+			i < HWY_LEDGER_ENTRIES ? &f->pairs[i] : &f->orphans[i - HWY_LEDGER_ENTRIES];
+
+		for (int e = 0; e < 2 && p->state != HWY_FAR_NONE; e++) {
+			if (p->side[e].port == port && p->side[e].slot == slot)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* The slot that has this link region already, from an earlier host, or a free one. */
 static uint32_t
 slot_find(const struct hwy_far *f, const struct hwy_far_port *port, uint64_t id)
@@ -310,15 +332,8 @@ slot_find(const struct hwy_far *f, const struct hwy_far_port *port, uint64_t id)
 	for (uint32_t s = 0; s < port->region->geo.attach_count; s++) {
 		const struct hwy_attach *a = hwy_region_attach(port->region, port->port, s);
 		uint64_t want = hwy_load(&a->want);
-		bool taken = false;
 
-		for (int i = 0; i < HWY_LEDGER_ENTRIES; i++) {
-			const struct pair *p = &f->pairs[i];
-
-			for (int e = 0; e < 2 && p->state != HWY_FAR_NONE; e++)
-				taken |= p->side[e].port == port && p->side[e].slot == s;
-		}
-		if (taken)
+		if (slot_taken(f, port, s))
 			continue;
 		if (hwy_load(&a->id) == id && HWY_ATTACH_STATE(want) == HWY_ATTACH_USABLE)
 			return s;
@@ -467,12 +482,15 @@ drained(struct pair *p, int e)
 {
 	struct side *x = &p->side[e], *y = &p->side[1 - e];
 
+	/* A queue that never sends never says that it has seen the routes; but if there was no
+	 * route it has not used the link. */
 	if (x->port != NULL && guest_attached(x) && acknowledged(x, HWY_ATTACH_MAPPED) &&
+	    x->out != NO_LINK && hwy_load(&x->port->region->links[x->out].opened) != 0 &&
 	    !hwy_host_far_left(x->port->host, x->port->port))
 		return false;
 	if (!guest_attached(y) || !acknowledged(y, HWY_ATTACH_MAPPED))
 		return true;
-	if (!side_up(y) && !hwy_end_up(&port_of(y)->end[HWY_GUEST]))
+	if (!hwy_end_up(&port_of(y)->end[HWY_GUEST]) || y->in == NO_LINK)
 		return true; /* nobody polls */
 	if (!y->forgotten) {
 		if (!rings_empty(p, (uint32_t)e))
@@ -481,6 +499,15 @@ drained(struct pair *p, int e)
 		y->forgotten = true;
 	}
 	return hwy_host_far_forgotten(y->port->host, y->port->port, y->in);
+}
+
+/* Both are looked at: each goes its way. */
+static bool
+drained_both(struct pair *p)
+{
+	bool first = drained(p, 0), second = drained(p, 1);
+
+	return (first && second) || late(p);
 }
 
 static void
@@ -496,6 +523,15 @@ closing_tick(struct hwy_far *f, struct pair *p)
 	for (int e = 0; e < 2; e++)
 		tell(&p->side[e], HWY_ATTACH_FREE);
 	finish(f, p);
+}
+
+static void
+orphan_tick(struct hwy_far *f, struct pair *p)
+{
+	if (p->state == HWY_FAR_DRAINING && drained_both(p))
+		go_closing(f, p);
+	else if (p->state == HWY_FAR_CLOSING)
+		closing_tick(f, p);
 }
 
 static void
@@ -526,10 +562,7 @@ pair_tick(struct hwy_far *f, struct pair *p)
 		return;
 	case HWY_FAR_DRAINING:
 		pair_sync(p);
-		/* Both are looked at: each goes its way. */
-		wanted = drained(p, 0);
-		wanted = drained(p, 1) && wanted;
-		if (wanted || late(p))
+		if (drained_both(p))
 			go_closing(f, p);
 		return;
 	case HWY_FAR_CLOSING:
@@ -537,6 +570,86 @@ pair_tick(struct hwy_far *f, struct pair *p)
 		return;
 	case HWY_FAR_GONE:
 		return;
+	}
+}
+
+/* Does the ledger still want that link region? */
+static bool
+is_wanted(const struct hwy_far *f, uint64_t id)
+{
+	for (int i = 0; f->ledger.file != NULL && i < HWY_LEDGER_ENTRIES; i++) {
+		if (hwy_load_acquire(&f->ledger.file->entry[i].state) == HWY_LEDGER_WANTED &&
+		    hwy_load(&f->ledger.file->entry[i].id) == id)
+			return true;
+	}
+	return false;
+}
+
+static struct pair *
+orphan_new(struct hwy_far *f)
+{
+	for (int i = 0; i < ORPHANS; i++) {
+		if (f->orphans[i].state == HWY_FAR_NONE)
+			return &f->orphans[i];
+	}
+	return NULL;
+}
+
+/* The entry of a link of that slot which an earlier host has made. */
+static uint32_t
+link_left(const struct hwy_far_port *port, uint32_t slot, bool out)
+{
+	const struct hwy_region *r = port->region;
+
+	for (uint32_t l = 0; l < r->geo.link_count; l++) {
+		const struct hwy_link *link = &r->links[l];
+
+		if (hwy_load(&link->state) != HWY_LINK_FREE &&
+		    hwy_load(&link->attach) == slot + 1 &&
+		    hwy_load(&link->src) == (out ? port->port : HWY_PORT_FAR) &&
+		    hwy_load(&link->dst) == (out ? HWY_PORT_FAR : port->port))
+			return l;
+	}
+	return NO_LINK;
+}
+
+/*
+ * What an earlier host has left in the slots of a port and is not wanted any more is closed in
+ * the same steps.  What is still wanted is taken up again by begin(), as soon as the other
+ * port is there too; for that there is some time.
+ */
+static void
+adopt(struct hwy_far *f, struct hwy_far_port *port)
+{
+	bool waits = monotonic_ms() < port->since_ms + HWY_FAR_MAP_MS;
+
+	port->fresh = false;
+	for (uint32_t s = 0; s < port->region->geo.attach_count; s++) {
+		const struct hwy_attach *a = hwy_region_attach(port->region, port->port, s);
+		uint64_t want = hwy_load(&a->want);
+		struct pair *p;
+
+		if (HWY_ATTACH_STATE(want) == HWY_ATTACH_FREE || slot_taken(f, port, s))
+			continue;
+		if (waits && (f->ledger.file == NULL || is_wanted(f, hwy_load(&a->id)))) {
+			port->fresh = true;
+			continue;
+		}
+		p = orphan_new(f);
+		if (p == NULL) {
+			port->fresh = true;
+			return;
+		}
+		memset(p, 0, sizeof(*p));
+		p->side[0] = (struct side){
+			.port = port,
+			.slot = s,
+			.epoch = HWY_ATTACH_EPOCH(want),
+			.out = link_left(port, s, true),
+			.in = link_left(port, s, false),
+		};
+		p->side[1].out = p->side[1].in = NO_LINK;
+		enter(f, p, HWY_FAR_DRAINING, HWY_FAR_DRAIN_MS);
 	}
 }
 
@@ -623,6 +736,8 @@ hwy_far_add(struct hwy_far *f, struct hwy_host *host, struct hwy_region *region,
 	new->id = id;
 	new->queues = queues < HWY_MAX_QUEUES ? queues : HWY_MAX_QUEUES;
 	snprintf(new->name, sizeof(new->name), "%.*s", HWY_NAME_SIZE - 1, region->ports[port].name);
+	new->fresh = true;
+	new->since_ms = monotonic_ms();
 	pthread_mutex_lock(&f->mutex);
 	new->next = f->ports;
 	f->ports = new;
@@ -640,8 +755,9 @@ hwy_far_del(struct hwy_far *f, struct hwy_far_port *gone)
 			break;
 		}
 	}
-	for (int i = 0; i < HWY_LEDGER_ENTRIES; i++) {
-		struct pair *p = &f->pairs[i];
+	for (int i = 0; i < HWY_LEDGER_ENTRIES + ORPHANS; i++) {
+		struct pair *p =
+			i < HWY_LEDGER_ENTRIES ? &f->pairs[i] : &f->orphans[i - HWY_LEDGER_ENTRIES];
 
 		if (p->state == HWY_FAR_NONE)
 			continue;
@@ -683,6 +799,12 @@ hwy_far_tick(struct hwy_far *f)
 		for (int i = 0; i < HWY_LEDGER_ENTRIES; i++)
 			pair_tick(f, &f->pairs[i]);
 	}
+	for (struct hwy_far_port *port = f->ports; port != NULL; port = port->next) {
+		if (port->fresh)
+			adopt(f, port);
+	}
+	for (int i = 0; i < ORPHANS; i++)
+		orphan_tick(f, &f->orphans[i]);
 	pthread_mutex_unlock(&f->mutex);
 }
 

@@ -18,8 +18,8 @@
 #include "host.h"
 #include "ledger.h"
 
-#define HWY_FAR_MAP_MS   3000  /* for both guest ends to map the region */
-#define HWY_FAR_DRAIN_MS 10000 /* for the queues of both to notice, and the rings to be empty */
+#define HWY_FAR_MAP_MS   3000 /* for both guest ends to map the region */
+#define HWY_FAR_DRAIN_MS 5000 /* for the queues of both to notice, and the rings to be empty */
 #define HWY_FAR_UNMAP_MS 3000
 
 struct hwy_far;

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """J. Ports without domain=: a region each, which only the switch and the VNF map."""
 
+import errno
 import json
+import os
+import socket
+import struct
 
 from lab import wait_until
 
@@ -108,3 +112,189 @@ def _exact(bed, report):
     bed.wait_packets(second, "in_port=2")
     for number, (sent, got) in ((1, (first, second)), (2, (second, first))):
         bed.wait_port(number, rx_pkts=sent[0], rx_bytes=sent[1], tx_pkts=got[0], tx_bytes=got[1])
+
+
+ASIDE = "priority=65000,in_port=1,actions=output:2,output:3"
+"""Takes the proof away, and leaves every packet its way to port 2."""
+
+
+def _pair(t, bed, rate=20e3, **options):
+    """A generator at p1 and a sink at p2, a process each, running."""
+    sink = t.sink("p2", domain=ISOLATED)
+    source = t.traffic("gen", "p1", rate=rate, size="64-1500", domain=ISOLATED, **options).start()
+    go(source)
+    return source, sink
+
+
+def _wait_closed(t, *ports, deadline_s=20):
+    """Waits until nothing of a link region is left: no link, no slot, no file."""
+    def closed():
+        for port in ports:
+            with t.region(f"@{port}") as region:
+                if region.links() or any(want[0] != "free" for want, _, _ in region.slots(port)):
+                    return False
+        return not list(t.dir.glob("+*"))
+
+    def state():
+        found = [f.name for f in t.dir.glob("+*")]
+        for port in ports:
+            with t.region(f"@{port}") as region:
+                found += [port, region.links(), region.slots(port)[:2]]
+        return str(found)
+    wait_until(closed, deadline_s, f"the link region of {ports} to be gone", state)
+
+
+def _more(t, port, kind, count, *programs):
+    key = f"tx_{kind}_packets"
+    mark = t.end(port, domain=f"@{port}")[key]
+    wait_until(lambda: t.end(port, domain=f"@{port}")[key] >= mark + count, 20, f"{count} packets of {port} by {kind}",
+               lambda: str(t.end(port, domain=f"@{port}")), programs)
+
+
+def _fds(*programs):
+    """Open files and mappings of link regions of processes."""
+    return [(len(os.listdir(f"/proc/{one.pid}/fd")), sum("/+" in line for line in open(f"/proc/{one.pid}/maps")))
+            for one in programs]
+
+
+@seconds(180)
+def test_50_links_between_isolated_ports_come_and_go_under_traffic(t):
+    """50 times a rule takes the proof away and gives it back under traffic: each time a link region comes and goes
+    whole, nothing is lost, duplicated or reordered, and no file, mapping or slot is left"""
+    bed = _bed(t, 3)
+    bed.rules(*LINE)
+    one = agent(t, bed)
+    source, sink = _pair(t, bed)
+    before = None
+    for _ in range(50):
+        _wait_far(t, ("p1", "p2"), agent=one)
+        _more(t, "p1", "bypass", 100, source, sink)
+        bed.rules(ASIDE, "priority=65000,in_port=2,actions=output:1,output:3")
+        _wait_closed(t, "p1", "p2")
+        _more(t, "p1", "normal", 100, source, sink)
+        fds = _fds(source, sink, bed.ovs.vswitchd, one)
+        before = before or fds
+        bed.delete("priority=65000,in_port=1", strict=True)
+        bed.delete("priority=65000,in_port=2", strict=True)
+    same([sum(n) for n in fds], [sum(n) for n in before], f"files and mappings, first {before}, last {fds}")
+    _wait_far(t, ("p1", "p2"), agent=one)
+    report = finish(source)
+    wait_until(lambda: t.end("p2", domain="@p2")["rx_packets"] >= report["sent"], 20, "the last packets", sink, [sink])
+    clean(finish(sink), report["sent"])
+    bed.wait_packets((report["sent"], report["sent_bytes"]))
+    same(len(one.events("proven")) >= 51, True, "proofs in the journal")
+
+
+@seconds(120)
+def test_a_link_ends_with_either_of_its_vnfs_and_returns_with_it(t):
+    """The receiver, then the sender, is killed with -9 and started again, three times: the link region goes with it and
+    the next one brings it back; the other VNF goes on, and what is counted is exact"""
+    bed = _bed(t)
+    bed.rules(*LINE)
+    one = agent(t, bed)
+    source, sink = _pair(t, bed)
+    for _ in range(3):
+        _wait_far(t, ("p1", "p2"), agent=one)
+        _more(t, "p1", "bypass", 100, source, sink)
+        sink.kill9()
+        wait_until(lambda: t.links("@p1").get(("p1", "p2")) != "open", 10, "the link to be closed")
+        sink = t.sink("p2", domain=ISOLATED, name=f"sink{next(t.bench.numbers)}")
+        _wait_far(t, ("p1", "p2"), agent=one)
+        _more(t, "p1", "bypass", 100, source, sink)
+        source.kill9()
+        wait_until(lambda: t.links("@p1").get(("p1", "p2")) != "open", 10, "the link to be closed")
+        source = t.traffic("gen", "p1", rate=20e3, size="64-1500", domain=ISOLATED,
+                           name=f"gen{next(t.bench.numbers)}").start()
+        go(source)
+    _wait_far(t, ("p1", "p2"), agent=one)
+    finish(source)
+    finish(sink)
+    _wait_closed(t, "p1", "p2")
+    t.once("p1", "p2", count=5000, domain=ISOLATED)
+
+
+@seconds(120)
+def test_a_link_between_isolated_ports_closes_without_highwayd_and_returns_with_it(t):
+    """highwayd is killed with -9 under traffic: the link closes within two seconds and packets take the switch; the next
+    highwayd takes the link region up as it is, and nothing is lost, duplicated or reordered"""
+    bed = _bed(t)
+    bed.rules(*LINE)
+    one = agent(t, bed)
+    source, sink = _pair(t, bed)
+    _wait_far(t, ("p1", "p2"), agent=one)
+    regions = [file.name for file in t.dir.glob("+*")]
+    one.kill9()
+    wait_until(lambda: t.links("@p1").get(("p1", "p2")) != "open", 10, "the link to be closed")
+    _more(t, "p1", "normal", 100, source, sink)
+    one = agent(t, bed)
+    _wait_far(t, ("p1", "p2"), agent=one)
+    same([file.name for file in t.dir.glob("+*")], regions, "the link regions")
+    _more(t, "p1", "bypass", 100, source, sink)
+    report = finish(source)
+    wait_until(lambda: t.end("p2", domain="@p2")["rx_packets"] >= report["sent"], 20, "the last packets", sink, [sink])
+    clean(finish(sink), report["sent"])
+    bed.wait_packets((report["sent"], report["sent_bytes"]), "in_port=1")
+
+
+@seconds(150)
+def test_a_link_between_isolated_ports_outlives_the_switch(t):
+    """ovs-vswitchd dies with -9: the link goes on; under the next one both VNFs change to a new link region, without a
+    restart"""
+    bed = _bed(t, ovs=t.own_ovs(dies=True))
+    bed.rules(*LINE)
+    one = agent(t, bed)
+    source, sink = _pair(t, bed)
+    _wait_far(t, ("p1", "p2"), agent=one)
+    bed.ovs.vswitchd.kill9()
+    _more(t, "p1", "bypass", 1000, source, sink)
+    bed.ovs.start_vswitchd()
+    bed.rules(*LINE)
+    _wait_far(t, ("p1", "p2"), deadline_s=30, agent=one)
+    wait_until(lambda: len(list(t.dir.glob("+*"))) == 1, 20, "the first link region to be gone")
+    _more(t, "p1", "bypass", 1000, source, sink)
+    finish(source)
+    report = finish(sink)
+    same((report["duplicated"], report["reordered"], report["corrupted"]), (0, 0, 0), "duplicated, reordered, corrupted")
+    t.allow.append(r"cleaned up after")
+
+
+def test_a_link_region_is_given_to_its_two_vnfs_only(t):
+    """Who holds the region of another port is refused the link region, and who asks for one that is not is told so"""
+    bed = _bed(t, 3)
+    bed.rules(*LINE)
+    one = agent(t, bed)
+    source, sink = _pair(t, bed)
+    other = t.testpmd("other", t.guests("p3", domain=ISOLATED)).start()
+    _wait_far(t, ("p1", "p2"), agent=one)
+    with t.region("@p1") as region:
+        identity = region.slots("p1")[0][2]
+    for port, wanted, error in (("p1", identity, 0), ("p2", identity, 0), ("p3", identity, errno.EACCES),
+                                ("p1", identity ^ 1, errno.ENOENT)):
+        same(_ask(t, port, wanted), error, f"what who holds {port} is told")
+    same(_ask(t, None, identity), errno.ENOENT, "what who holds nothing is told")
+    same(_mapped(other.pid, t.dir), {"@p3"}, "what a third VNF maps")
+    for program, own in ((source, "@p1"), (sink, "@p2")):
+        mapped = _mapped(program.pid, t.dir)
+        same({name for name in mapped if name[0] != "+"}, {own}, f"regions of ports that {program.name} maps")
+        same(len(mapped), 2, f"what {program.name} maps: {mapped}")
+    finish(source)
+    finish(sink)
+
+
+def _ask(t, port, identity):
+    """What highwayd answers who shows the region of 'port' and asks for a link region: an errno."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as asking:
+        asking.settimeout(10)
+        asking.connect(str(t.dir / ".agent"))
+        message = [struct.pack("<QQ", 0x0059415748474948, identity)]
+        if port is None:
+            asking.sendmsg(message)
+        else:
+            with t.region_path(f"@{port}").open("rb") as file:
+                socket.send_fds(asking, message, [file.fileno()])
+        data, fds, _, _ = socket.recv_fds(asking, 64, 1)
+        for fd in fds:
+            os.close(fd)
+        told, error, _ = struct.unpack("<QII", data)
+        same((told, len(fds)), (identity, 0 if error else 1), "the answer")
+        return error
