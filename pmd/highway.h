@@ -52,6 +52,7 @@ struct hwy_domain {
 	struct rte_mbuf_ext_shared_info *shinfo; /* [chunk_count], this process's own */
 	bool offload_said;          /* the warning that there is no offload was given */
 	unsigned int offload_since; /* tick without traffic before it */
+	bool lost;                  /* taken for dead: the region is not ours any more */
 	bool copy_rx;               /* chunks must not reach a device that may DMA from them */
 	pthread_t thread;
 	int stop_fd;           /* eventfd that ends the control thread */
@@ -198,6 +199,7 @@ hwy_dev_of(const struct rte_eth_dev *eth)
 /* guest.c */
 void hwy_guest_start(struct hwy_dev *dev);
 void hwy_guest_stop(struct hwy_dev *dev);
+void hwy_guest_lose(struct hwy_dev *dev); /* its port is not ours any more */
 
 /* idle.c: what an empty poll does, by the idle= devarg */
 extern uint32_t hwy_polled_queues; /* started receive queues of this process */
