@@ -87,7 +87,8 @@ class Highway(Pair):
         self._both([self.rig.devargs(0, self.domain, "b")], [self.rig.devargs(0, self.domain, "a")], size)
 
     def _open(self):
-        wait_until(lambda: self.host.xstats(0)["rx_bypass_packets"] > 0, 20, "the link to open", self.host,
+        # By what was received: until then the host end has its part in the switch-over.
+        wait_until(lambda: self.host.xstats(1)["tx_bypass_packets"] > 0, 20, "the link to open", self.host,
                    [self.source, self.sink])
         self.host.stop_forwarding()
 

@@ -167,18 +167,23 @@ rx_links(struct hwy_rx_queue *q, struct rte_mbuf **pkts, uint16_t n, struct hwy_
 
 	for (uint16_t i = 0; i < q->n_links && done < n; i++) {
 		struct hwy_consumer *in = &q->links[at].in;
-		uint32_t limit;
+		uint16_t want = (uint16_t)(n - done);
 
-		if (unlikely(!hwy_consumer_refresh(in)))
-			hwy_count(&q->counters->bad_desc, 1);
-		/* A gate wants to be passed even if nothing came after it. */
-		if (in->prod_seen != in->cons ||
-		    unlikely(hwy_load(&in->at.ring->gate_epoch) != in->at.ring->pass_epoch)) {
-			limit = hwy_gate_link_limit(in, q->down_cons, q->dev->port->queues);
-			if (likely(limit != in->cons))
-				done = (uint16_t)(done + hwy_get_burst(q, in, limit, pkts + done,
-								       (uint16_t)(n - done), got));
+		/* What was allowed stays so, as later gates hold what comes later: the line
+		 * that the sender writes with every burst is not fetched before it has to be. */
+		if (in->allowed - in->cons < (uint32_t)want + HWY_AHEAD) {
+			if (unlikely(!hwy_consumer_refresh(in)))
+				hwy_count(&q->counters->bad_desc, 1);
+			/* A gate wants to be passed even if nothing came after it. */
+			in->allowed = in->cons;
+			if (in->prod_seen != in->cons ||
+			    unlikely(hwy_load(&in->at.ring->gate_epoch) != in->at.ring->pass_epoch))
+				in->allowed =
+					hwy_gate_link_limit(in, q->down_cons, q->dev->port->queues);
 		}
+		if (likely(in->allowed != in->cons))
+			done = (uint16_t)(done + hwy_get_burst(q, in, in->allowed, pkts + done,
+							       want, got));
 		if (++at == q->n_links)
 			at = 0;
 	}

@@ -4,6 +4,23 @@
 
 #include <rte_memcpy.h>
 
+#define CHUNKS_AHEAD 4 /* before a chunk's turn, its first lines are asked for */
+#define LINES_AHEAD  8
+
+/* Copies 'length' bytes to 'to', a line at a time, asking for the lines ahead. */
+static void
+copy_ahead(uint8_t *to, const uint8_t *from, uint32_t length)
+{
+	uint32_t i = 0;
+
+	for (; i + HWY_SLOT <= length; i += HWY_SLOT) {
+		hwy_prefetch_write(to + i + LINES_AHEAD * HWY_CACHE_LINE);
+		hwy_copy_slot(to + i, from + i);
+	}
+	if (i < length)
+		rte_memcpy(to + i, from + i, length - i);
+}
+
 /* Copies 'length' bytes of chain 'm' from '*offset' of '*seg' on; moves both along. */
 static void
 gather(uint8_t *to, uint32_t length, const struct rte_mbuf **seg, uint32_t *offset)
@@ -13,7 +30,7 @@ gather(uint8_t *to, uint32_t length, const struct rte_mbuf **seg, uint32_t *offs
 
 		if (part > length)
 			part = length;
-		rte_memcpy(to, rte_pktmbuf_mtod_offset(*seg, const uint8_t *, *offset), part);
+		copy_ahead(to, rte_pktmbuf_mtod_offset(*seg, const uint8_t *, *offset), part);
 		to += part;
 		length -= part;
 		*offset += part;
@@ -56,6 +73,26 @@ put_chunks(struct hwy_producer *out, const struct hwy_domain *domain, struct rte
 		m = next;
 	}
 	return used;
+}
+
+/*
+ * Makes ready what will be written soon: the lines of a chunk that the last receiver has
+ * read in most cases, which are the first two, and those of descriptors.
+ */
+static void
+chunks_ahead(const struct hwy_tx_queue *q, const struct hwy_producer *out)
+{
+	const struct hwy_pool *pool = &q->pool;
+
+	if (pool->free >= CHUNKS_AHEAD) {
+		const uint8_t *next = hwy_region_chunk(q->dev->domain->region,
+						       pool->cache[pool->free - CHUNKS_AHEAD]) +
+				      HWY_CHUNK_HEADROOM;
+
+		hwy_prefetch_write(next);
+		hwy_prefetch_write(next + HWY_CACHE_LINE);
+	}
+	hwy_ahead_to_write_desc(&out->at, out->prod + HWY_AHEAD);
 }
 
 int
@@ -108,6 +145,7 @@ hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 
 		left -= part;
 		(void)hwy_pool_take(&q->pool, &chunk);
+		chunks_ahead(q, out);
 		gather(hwy_region_chunk(domain->region, chunk) + HWY_CHUNK_HEADROOM, part, &seg,
 		       &offset);
 		hwy_store(&out->at.desc[out->prod & out->at.mask],

@@ -16,7 +16,6 @@
 
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
-#include <sched.h>
 #ifdef __SSE2__
 #include <immintrin.h>
 #endif
@@ -78,105 +77,73 @@ hwy_free_run(struct rte_mempool *pool, struct rte_mbuf **pkts, uint16_t from, ui
 }
 
 /*
- * Copies one slot.  'stream': past the caches, as the reader is another core: its copy of
- * the line need not be taken away from it first, which costs a sender more than all
- * the rest (see docs/internals/performance.md).  Reads a whole slot from 'from'.
+ * Asks for a line that will be written.  By its own instruction on x86: compilers make a
+ * fetch for reading of their builtin, unless the processor chosen at build time is known
+ * to have this one, and that leaves the line where it is; where the processor lacks it, it does
+ * nothing.
  */
 static __rte_always_inline void
-hwy_copy_slot(uint8_t *restrict to, const uint8_t *restrict from, bool stream)
+hwy_prefetch_write(const void *line)
+{
+#ifdef RTE_ARCH_X86
+	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
+#else
+	rte_prefetch0_write(line);
+#endif
+}
+
+/* Copies one slot: HWY_SLOT bytes are read from 'from', whatever the packet's length. */
+static __rte_always_inline void
+hwy_copy_slot(uint8_t *restrict to, const uint8_t *restrict from)
 {
 #if defined(__AVX512F__)
-	if (stream)
-		_mm512_stream_si512((__m512i *)(void *)to, _mm512_loadu_si512(from));
-	else
-		_mm512_storeu_si512(to, _mm512_loadu_si512(from));
+	_mm512_storeu_si512(to, _mm512_loadu_si512(from));
 #elif defined(__AVX2__)
 	const __m256i *in = (const __m256i *)(const void *)from;
 	__m256i *out = (__m256i *)(void *)to;
 	__m256i a = _mm256_loadu_si256(in), b = _mm256_loadu_si256(in + 1);
 
-	if (stream) {
-		_mm256_stream_si256(out, a);
-		_mm256_stream_si256(out + 1, b);
-	} else {
-		_mm256_storeu_si256(out, a);
-		_mm256_storeu_si256(out + 1, b);
-	}
+	_mm256_storeu_si256(out, a);
+	_mm256_storeu_si256(out + 1, b);
 #elif defined(__SSE2__)
 	const __m128i *in = (const __m128i *)(const void *)from;
 	__m128i *out = (__m128i *)(void *)to;
 	__m128i a = _mm_loadu_si128(in), b = _mm_loadu_si128(in + 1);
 	__m128i c = _mm_loadu_si128(in + 2), d = _mm_loadu_si128(in + 3);
 
-	if (stream) {
-		_mm_stream_si128(out, a);
-		_mm_stream_si128(out + 1, b);
-		_mm_stream_si128(out + 2, c);
-		_mm_stream_si128(out + 3, d);
-	} else {
-		_mm_storeu_si128(out, a);
-		_mm_storeu_si128(out + 1, b);
-		_mm_storeu_si128(out + 2, c);
-		_mm_storeu_si128(out + 3, d);
-	}
+	_mm_storeu_si128(out, a);
+	_mm_storeu_si128(out + 1, b);
+	_mm_storeu_si128(out + 2, c);
+	_mm_storeu_si128(out + 3, d);
 #else
-	RTE_SET_USED(stream);
 	memcpy(to, from, HWY_SLOT);
 #endif
 }
 
-/* Makes streamed slots visible before the index that announces them. */
-static inline void
-hwy_stream_end(bool stream)
-{
-#ifdef __SSE2__
-	if (stream)
-		_mm_sfence();
-#else
-	RTE_SET_USED(stream);
-#endif
-}
-
 /*
- * Descriptors on their way to a ring.  A line of them is written when it is complete, in
- * one piece and past the caches: the receiver has the line, and one ordinary store to it
- * would hold up all later stores of the sender until the line has come.
+ * How many entries a sender, and a receiver, asks for ahead of the one it is at.  One by
+ * one, between packets: a burst's worth at a time would wait for the processor's fill buffers.
  */
+#define HWY_AHEAD      32
 #define HWY_LINE_DESCS (HWY_CACHE_LINE / 8)
 
-struct hwy_desc_line {
-	uint64_t desc[HWY_LINE_DESCS];
-	uint32_t from; /* index of the first that is not written yet */
-} __rte_cache_aligned;
-
-static inline void
-hwy_desc_flush(struct hwy_desc_line *line, const struct hwy_ring_at *at, uint32_t prod, bool stream)
-{
-	if (stream && prod - line->from == HWY_LINE_DESCS) {
-		hwy_copy_slot((uint8_t *)&at->desc[line->from & at->mask],
-			      (const uint8_t *)line->desc, true);
-	} else {
-		for (uint32_t i = line->from; i != prod; i++)
-			hwy_store(&at->desc[i & at->mask], line->desc[i % HWY_LINE_DESCS]);
-	}
-	line->from = prod;
-}
-
-/* Writes descriptor '*prod' and moves '*prod' on. */
+/*
+ * Has the lines of an entry that will be written soon made this core's own.  The receiver
+ * has them from a lap ago; stores become visible in order, so each that has to fetch its
+ * line first holds up all later ones (see docs/internals/performance.md).
+ */
 static __rte_always_inline void
-hwy_desc_put(struct hwy_desc_line *line, const struct hwy_ring_at *at, uint32_t *prod,
-	     uint64_t desc, bool stream)
+hwy_ahead_to_write_desc(const struct hwy_ring_at *at, uint32_t index)
 {
-	line->desc[*prod % HWY_LINE_DESCS] = desc;
-	if (++*prod % HWY_LINE_DESCS == 0)
-		hwy_desc_flush(line, at, *prod, stream);
+	if (index % HWY_LINE_DESCS == 0)
+		hwy_prefetch_write(&at->desc[index & at->mask]);
 }
 
-/* Is the consumer of this ring on another core than the caller? */
-static inline bool
-hwy_consumer_elsewhere(const struct hwy_producer *out)
+static __rte_always_inline void
+hwy_ahead_to_write(const struct hwy_ring_at *at, uint32_t index)
 {
-	return out->cpu_seen != 0 && out->cpu_seen != (uint32_t)sched_getcpu() + 1;
+	hwy_prefetch_write(hwy_ring_slot(at, index));
+	hwy_ahead_to_write_desc(at, index);
 }
 
 /* Index of the chunk that 'm' owns alone, or HWY_CHUNK_INLINE. */
@@ -249,15 +216,12 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 {
 	/* Enough for any one packet at least: a stale view must not look like a full ring. */
 	uint32_t room = hwy_producer_room(out, 2u * n + HWY_MAX_PARTS);
-	const bool stream = hwy_consumer_elsewhere(out);
 	const struct hwy_ring_at at = out->at;
 	struct rte_mempool *pool = pkts[0]->pool;
 	uint64_t bytes = 0;
-	struct hwy_desc_line line;
 	uint32_t prod = out->prod, inlined = 0, packets = 0;
 	uint16_t i, run = 0; /* pkts[run..i) are plain mbufs of 'pool', copied */
 
-	line.from = prod;
 	for (i = 0; i < n && room > 0; i++) {
 		struct rte_mbuf *m = pkts[i];
 		uint32_t length = m->pkt_len;
@@ -266,15 +230,17 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 			   m->data_off + HWY_INLINE_MAX <= m->buf_len)) {
 			const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
 
-			hwy_copy_slot(hwy_ring_slot(&at, prod), data, stream);
-			hwy_desc_put(&line, &at, &prod, HWY_DESC(HWY_CHUNK_INLINE, 0, 0, length),
-				     stream);
+			hwy_ahead_to_write(&at, prod + HWY_AHEAD);
+			hwy_copy_slot(hwy_ring_slot(&at, prod), data);
+			hwy_store(&at.desc[prod++ & at.mask],
+				  HWY_DESC(HWY_CHUNK_INLINE, 0, 0, length));
 			room--;
 			if (length > HWY_SLOT) {
 				/* Whoever looks through a ring finds no chunk in this one. */
-				hwy_copy_slot(hwy_ring_slot(&at, prod), data + HWY_SLOT, stream);
-				hwy_desc_put(&line, &at, &prod, HWY_DESC(HWY_CHUNK_INLINE, 0, 0, 0),
-					     stream);
+				hwy_ahead_to_write(&at, prod + HWY_AHEAD);
+				hwy_copy_slot(hwy_ring_slot(&at, prod), data + HWY_SLOT);
+				hwy_store(&at.desc[prod++ & at.mask],
+					  HWY_DESC(HWY_CHUNK_INLINE, 0, 0, 0));
 				room--;
 			}
 			inlined++;
@@ -288,10 +254,9 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 
 			hwy_free_run(pool, pkts, run, i);
 			run = i;
-			hwy_desc_flush(&line, &at, prod, stream);
 			out->prod = prod;
 			used = hwy_put_large(q, out, m, room, list);
-			line.from = prod = out->prod;
+			prod = out->prod;
 			if (used == HWY_PUT_FULL)
 				break;
 			run = (uint16_t)(i + 1);
@@ -302,7 +267,6 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 		packets++;
 		bytes += length;
 	}
-	hwy_desc_flush(&line, &at, prod, stream);
 	out->prod = prod;
 	hwy_free_run(pool, pkts, run, i);
 	if (unlikely(i < n))
@@ -311,21 +275,7 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 		hwy_count(&q->counters->inlined, inlined);
 	sent->packets += packets;
 	sent->bytes += bytes;
-	hwy_stream_end(stream);
 	return i;
-}
-
-/* Tells the producer now and then where its consumer runs. */
-static inline void
-hwy_consumer_show_cpu(struct hwy_consumer *in)
-{
-	uint32_t cpu;
-
-	if ((in->bursts++ & 31) != 0)
-		return;
-	cpu = (uint32_t)sched_getcpu() + 1;
-	if (cpu != in->at.ring->cpu)
-		hwy_store(&in->at.ring->cpu, cpu);
 }
 
 /* What a received packet of 'length' bytes in one plain mbuf looks like. */
@@ -360,7 +310,7 @@ hwy_mbuf_fill(struct rte_mbuf *m, uint64_t rearm, uint32_t length)
 #endif
 }
 
-/* Begins to fetch what comes after this burst: it travels while the application works. */
+/* Asks for entries 'from' to 'to': they travel while mbufs are taken. */
 static inline void
 hwy_prefetch_entries(const struct hwy_ring_at *at, uint32_t from, uint32_t to)
 {
@@ -385,7 +335,9 @@ hwy_get_burst(struct hwy_rx_queue *q, struct hwy_consumer *in, uint32_t limit,
 
 	if (avail < n)
 		n = (uint16_t)avail;
-	hwy_prefetch_entries(&at, cons, cons + n);
+	/* With few, those of this burst were not asked for in the last one. */
+	if (avail < HWY_AHEAD)
+		hwy_prefetch_entries(&at, cons, cons + n);
 	while (unlikely(rte_mempool_get_bulk(q->pool, (void **)pkts, n) < 0)) {
 		n /= 2;
 		if (n == 0) {
@@ -403,10 +355,15 @@ hwy_get_burst(struct hwy_rx_queue *q, struct hwy_consumer *in, uint32_t limit,
 			   slots <= avail)) {
 			uint8_t *to = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
 
+			if (avail > HWY_AHEAD) {
+				rte_prefetch0(hwy_ring_slot(&at, cons + HWY_AHEAD));
+				if (cons % HWY_LINE_DESCS == 0)
+					rte_prefetch0(&at.desc[(cons + HWY_AHEAD) & at.mask]);
+			}
 			hwy_mbuf_fill(m, rearm, length);
-			hwy_copy_slot(to, hwy_ring_slot(&at, cons), false);
+			hwy_copy_slot(to, hwy_ring_slot(&at, cons));
 			if (slots > 1)
-				hwy_copy_slot(to + HWY_SLOT, hwy_ring_slot(&at, cons + 1), false);
+				hwy_copy_slot(to + HWY_SLOT, hwy_ring_slot(&at, cons + 1));
 			cons += slots;
 			avail -= slots;
 			inlined++;
@@ -429,14 +386,12 @@ hwy_get_burst(struct hwy_rx_queue *q, struct hwy_consumer *in, uint32_t limit,
 		}
 	}
 	in->cons = cons;
-	hwy_prefetch_entries(&at, cons, cons + (avail < n ? avail : n));
 	if (unlikely(filled < n))
 		rte_mempool_put_bulk(q->pool, (void **)&pkts[filled], (unsigned int)(n - filled));
 	if (likely(!q->deferred))
 		hwy_consumer_publish(in);
 	else
 		hwy_consumer_release(in);
-	hwy_consumer_show_cpu(in);
 	if (inlined > 0)
 		hwy_count(&q->counters->inlined, inlined);
 	got->packets += filled;

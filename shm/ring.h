@@ -59,7 +59,6 @@ struct hwy_producer {
 	struct hwy_ring_at at;
 	uint32_t prod;      /* next entry to write; ahead of ring->prod until published */
 	uint32_t cons_seen; /* lower bound of the consumer's index */
-	uint32_t cpu_seen;  /* the consumer's CPU hint, as of then */
 	uint32_t stop;      /* ring->stop: its line is the consumer's most of the time */
 };
 
@@ -67,7 +66,7 @@ struct hwy_consumer {
 	struct hwy_ring_at at;
 	uint32_t cons;      /* next entry to read; ahead of ring->cons until published */
 	uint32_t prod_seen; /* what the producer has published at least */
-	uint32_t bursts;    /* how often it was read from; see the ring's cpu word */
+	uint32_t allowed;   /* link: entries before this one are held by no gate */
 };
 
 /* Takes over the producer's side from whoever had it before. */
@@ -77,7 +76,6 @@ hwy_producer_init(struct hwy_producer *p, struct hwy_ring_at at)
 	p->at = at;
 	p->prod = hwy_load(&at.ring->prod);
 	p->cons_seen = hwy_load_acquire(&at.ring->cons);
-	p->cpu_seen = hwy_load(&at.ring->cpu);
 	p->stop = hwy_load(&at.ring->stop);
 }
 
@@ -87,7 +85,7 @@ hwy_consumer_init(struct hwy_consumer *c, struct hwy_ring_at at)
 	c->at = at;
 	c->cons = hwy_load(&at.ring->cons);
 	c->prod_seen = c->cons;
-	c->bursts = 0;
+	c->allowed = c->cons;
 }
 
 /* Free entries, at most 'wanted' of which are looked for.  A consumer index that
@@ -100,7 +98,6 @@ hwy_producer_room(struct hwy_producer *p, uint32_t wanted)
 
 	if (__builtin_expect(size - used < wanted || used > size, 0)) {
 		p->cons_seen = hwy_load_acquire(&p->at.ring->cons); /* R2 */
-		p->cpu_seen = hwy_load(&p->at.ring->cpu);
 		used = p->prod - p->cons_seen;
 		if (used > size)
 			return 0;

@@ -111,9 +111,8 @@ struct hwy_ring {
 
 	uint32_t cons;       /* Y: next entry to be read */
 	uint32_t pass_epoch; /* Y: the last gate it has passed */
-	uint32_t cpu;        /* Y: 1 + the CPU it was last seen on, 0: not known; a hint */
 	uint32_t delivered;  /* Y: the application has come back for more since this entry */
-	uint32_t reserved1[28];
+	uint32_t reserved1[29];
 
 	uint32_t open_epoch;              /* host: the gate that 'opening' answers */
 	uint32_t opening[HWY_MAX_QUEUES]; /* host: index of each down ring of Y, see gate */
@@ -351,8 +350,7 @@ HWY_ASSERT_OFFSET(hwy_ring, stop, 16);
 HWY_ASSERT_OFFSET(hwy_ring, gate_bell, 20);
 HWY_ASSERT_OFFSET(hwy_ring, cons, 128);
 HWY_ASSERT_OFFSET(hwy_ring, pass_epoch, 132);
-HWY_ASSERT_OFFSET(hwy_ring, cpu, 136);
-HWY_ASSERT_OFFSET(hwy_ring, delivered, 140);
+HWY_ASSERT_OFFSET(hwy_ring, delivered, 136);
 HWY_ASSERT_OFFSET(hwy_ring, open_epoch, 256);
 HWY_ASSERT_OFFSET(hwy_ring, opening, 260);
 static_assert(sizeof(struct hwy_ring) == 384, "hwy_ring grew");
