@@ -65,7 +65,7 @@ def test_switch_over_between_vms(t):
     t.wait_count("p2", "rx_packets", sent["sent"], log=second)
     clean(sink.quit(), sent["sent"])
     bed.ovs.appctl("revalidator/purge")
-    bed.wait_port(1, rx_packets=sent["sent"])
+    bed.wait_port(1, rx_pkts=sent["sent"])
 
 
 @long
