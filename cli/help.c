@@ -15,6 +15,8 @@ static const char general[] =
 	"  set port PORT bypass=on|off                let, or do not let, a port bypass the "
 	"switch\n"
 	"  set domain DOMAIN bypass=on|off            the same for all ports of a domain\n"
+	"  set port PORT guest=gone|paused|running    what is known of its virtual machine\n"
+	"  qemu-args PORT | libvirt-xml PORT          what shows a port to a virtual machine\n"
 	"  check [DOMAIN]                             does everything add up?\n"
 	"  explain PORT                               why is, or is not, a port bypassed?\n"
 	"  ports | links | domains | bridges          what highwayd knows of them\n"
@@ -53,6 +55,14 @@ static const struct {
 		 "  -r, --rates          add packets and bits per second, from two samples\n"
 		 "  -i, --interval S     seconds between these, default 1\n"
 		 "  -j, --json           as JSON, see highwayctl(1)\n"},
+	{"qemu-args",
+	 "usage: highwayctl [OPTION]... qemu-args PORT\n"
+	 "\n"
+	 "Prints the arguments of QEMU that give a virtual machine the region of the port, as\n"
+	 "an ivshmem-plain device: its DPDK applications need nothing but the plug-in then.\n"},
+	{"libvirt-xml", "usage: highwayctl [OPTION]... libvirt-xml PORT\n"
+			"\n"
+			"Prints the same as XML, to be put into a <domain> of libvirt.\n"},
 	{"top",
 	 "usage: highwayctl [OPTION]... top\n"
 	 "\n"

@@ -7,7 +7,7 @@ _highwayctl_names() { # what highwayctl itself lists in the first column after a
 
 _highwayctl() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command= i
-    local commands='show top set check explain ports links domains bridges machines events watch help'
+    local commands='show top set check qemu-args libvirt-xml explain ports links domains bridges machines events watch help'
     COMPREPLY=()
     case $before in
     -d | --dir)
@@ -38,7 +38,7 @@ _highwayctl() {
         show) options+=' --dir --domain --rates --interval --json' ;;
         top) options+=' --dir --domain --interval --count' ;;
         set) options+=' --dir --domain --no-wait' ;;
-        check) options+=' --dir --domain' ;;
+        check | qemu-args | libvirt-xml) options+=' --dir --domain' ;;
         explain | ports | links | domains | bridges | machines | events) options+=' --agent --json' ;;
         watch) options+=' --agent --json --interval --count' ;;
         *) options+=' --dir --domain --agent --interval --count --rates --json --no-wait' ;;
@@ -55,7 +55,7 @@ _highwayctl() {
         case $before in
         set) mapfile -t COMPREPLY < <(compgen -W 'port domain' -- "$word") ;;
         port | domain) ;;
-        *) mapfile -t COMPREPLY < <(compgen -W 'bypass=on bypass=off' -- "$word") ;;
+        *) mapfile -t COMPREPLY < <(compgen -W 'bypass=on bypass=off guest=gone guest=paused guest=running' -- "$word") ;;
         esac
         ;;
     esac

@@ -5,7 +5,8 @@
  *   find.c      which region files there are
  *   snapshot.c  a region at one moment, copied into plain structs, all indexes checked
  *   show.c top.c json.c check.c   say what a snapshot holds
- *   set.c       the operator's word, the only thing that this program writes
+ *   set.c       the operator's word on the bypass
+ *   vm.c        virtual machines: their arguments, and the operator's word on them
  *   ask.c       what highwayd knows, asked through ovs-appctl
  *
  * A region is other processes' memory and may change, or be cut short, while it is
@@ -71,6 +72,10 @@ int hwy_found_nothing(const struct hwy_options *options);
 int hwy_cmd_show(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_top(const struct hwy_options *options, int argc, char **argv);
 int hwy_cmd_set(const struct hwy_options *options, int argc, char **argv);
+int hwy_cmd_qemu_args(const struct hwy_options *options, int argc, char **argv);
+int hwy_cmd_libvirt_xml(const struct hwy_options *options, int argc, char **argv);
+/* set port PORT guest=WORD: vm.c */
+int hwy_set_guest(const struct hwy_options *options, const char *port, const char *word);
 int hwy_cmd_check(const struct hwy_options *options, int argc, char **argv);
 /* What highwayd answers: ask.c. */
 int hwy_cmd_explain(const struct hwy_options *options, int argc, char **argv);

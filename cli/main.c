@@ -70,12 +70,20 @@ static const struct command {
 	int (*run)(const struct hwy_options *options, int argc, char **argv);
 	const char *takes; /* options, by their letter; 'w': --no-wait */
 } commands[] = {
-	{"show", hwy_cmd_show, "dDirj"},    {"top", hwy_cmd_top, "dDin"},
-	{"set", hwy_cmd_set, "dDw"},        {"check", hwy_cmd_check, "dD"},
-	{"explain", hwy_cmd_explain, "aj"}, {"ports", hwy_cmd_ports, "aj"},
-	{"links", hwy_cmd_links, "aj"},     {"domains", hwy_cmd_domains, "aj"},
-	{"bridges", hwy_cmd_bridges, "aj"}, {"machines", hwy_cmd_machines, "aj"},
-	{"events", hwy_cmd_events, "aj"},   {"watch", hwy_cmd_watch, "ainj"},
+	{"show", hwy_cmd_show, "dDirj"},
+	{"top", hwy_cmd_top, "dDin"},
+	{"set", hwy_cmd_set, "dDw"},
+	{"check", hwy_cmd_check, "dD"},
+	{"qemu-args", hwy_cmd_qemu_args, "dD"},
+	{"libvirt-xml", hwy_cmd_libvirt_xml, "dD"},
+	{"explain", hwy_cmd_explain, "aj"},
+	{"ports", hwy_cmd_ports, "aj"},
+	{"links", hwy_cmd_links, "aj"},
+	{"domains", hwy_cmd_domains, "aj"},
+	{"bridges", hwy_cmd_bridges, "aj"},
+	{"machines", hwy_cmd_machines, "aj"},
+	{"events", hwy_cmd_events, "aj"},
+	{"watch", hwy_cmd_watch, "ainj"},
 	{"help", hwy_cmd_help, "dDa"},
 };
 

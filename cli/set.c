@@ -291,6 +291,8 @@ hwy_cmd_set(const struct hwy_options *given, int argc, char **argv)
 	if (argc != 3 || (strcmp(argv[0], "port") != 0 && strcmp(argv[0], "domain") != 0))
 		return hwy_misused("set takes 'port PORT bypass=on|off' or 'domain DOMAIN "
 				   "bypass=on|off'");
+	if (strcmp(argv[0], "port") == 0 && strncmp(argv[2], "guest=", 6) == 0)
+		return hwy_set_guest(given, argv[1], argv[2] + 6);
 	if (strcmp(argv[2], "bypass=on") != 0 && strcmp(argv[2], "bypass=off") != 0)
 		return hwy_misused("'%s' cannot be set: write bypass=on or bypass=off", argv[2]);
 	order.off = strcmp(argv[2], "bypass=off") == 0;

@@ -72,7 +72,10 @@ read_clients(const struct hwy_region *r, struct hwy_snap *s)
 		struct hwy_snap_client *to = &s->clients[c];
 
 		to->used = hwy_load_acquire(&from->state) != 0;
-		to->alive = hwy_lock_held(r->fd, HWY_LOCK_CLIENT(c));
+		to->realm = hwy_load(&from->realm);
+		to->life = hwy_load(&from->life);
+		/* Of one in a virtual machine, the host finds out. */
+		to->alive = to->realm != 0 ? to->used : hwy_lock_held(r->fd, HWY_LOCK_CLIENT(c));
 		to->pid = hwy_load(&from->pid);
 		to->attached_ns = hwy_load(&from->attached_ns);
 		copy_text(to->comm, from->comm, sizeof(from->comm));
@@ -94,7 +97,8 @@ read_end(const struct hwy_region *r, uint32_t port, enum hwy_role role, struct h
 
 	to->state = hwy_load_acquire(&from->state);
 	to->client = client_slot(hwy_load(&from->client));
-	to->alive = hwy_lock_held(r->fd, HWY_LOCK_END(port, role));
+	to->alive = hwy_lock_held(r->fd, HWY_LOCK_END(port, role)) ||
+		    (to->client != 0 && hwy_load(&r->clients[to->client].realm) != 0);
 	to->rx_queues = hwy_load(&from->rx_queues);
 	to->tx_queues = hwy_load(&from->tx_queues);
 	to->mtu = hwy_load(&from->mtu);

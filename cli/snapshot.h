@@ -15,10 +15,12 @@
 
 struct hwy_snap_client {
 	bool used;
-	bool alive;   /* its lock is held */
+	bool alive;   /* its lock is held, or it is one of a virtual machine */
 	uint32_t pid; /* in the client's own PID namespace */
 	char comm[17];
 	uint64_t attached_ns;
+	uint64_t realm; /* not 0: it runs in a virtual machine */
+	uint32_t life;
 };
 
 struct hwy_snap_end {

@@ -30,6 +30,12 @@ chunk_free(void *addr __rte_unused, void *owner)
 	hwy_store_release((uint8_t *)owner, 0);
 }
 
+/* The buffer is somebody else's by now. */
+static void
+chunk_lost(void *addr __rte_unused, void *owner __rte_unused)
+{
+}
+
 /*
  * May 'dev' do DMA from packets that lie in the region?  Then it has to know the region's
  * memory, under the addresses that mbufs carry, which are virtual ones; if it cannot,
@@ -89,14 +95,36 @@ watch_offload(struct hwy_domain *d, unsigned int n)
 		d->region->geo.domain);
 }
 
+/*
+ * This virtual machine was taken for dead, as it was paused and nobody said so: its ports
+ * are others' now.  Nothing is done in the region any more; the application sees its links
+ * go down, and has to be started again.
+ */
+static void
+lose(struct hwy_domain *d)
+{
+	d->lost = true;
+	for (uint32_t i = 0; i < d->region->geo.chunk_count; i++)
+		d->shinfo[i].free_cb = chunk_lost;
+	for (size_t i = 0; i < RTE_DIM(d->devs); i++) {
+		if (d->devs[i] == NULL)
+			continue;
+		hwy_guest_lose(d->devs[i]);
+		HWY_LOG(ERR,
+			"port %s was given up: this virtual machine was paused and nobody said so "
+			"(highwayctl set port %s guest=paused); start the application again",
+			d->devs[i]->name, d->devs[i]->name);
+	}
+}
+
 static void
 tick(struct hwy_domain *d, unsigned int n)
 {
 	struct hwy_far *far = NULL; /* all host ends of a domain have the same */
 	uint64_t dropped = 0;
 
-	if (d->region->realm != 0)
-		(void)hwy_realm_beat(d->region);
+	if (d->region->realm != 0 && !d->lost && !hwy_realm_beat(d->region))
+		lose(d);
 	if (d->host != NULL) {
 		hwy_store(&d->region->hdr->heartbeat, d->region->hdr->heartbeat + 1);
 		hwy_host_tick(d->host);

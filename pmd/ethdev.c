@@ -116,6 +116,8 @@ dev_start(struct rte_eth_dev *eth)
 	struct hwy_dev *dev = hwy_dev_of(eth);
 	int rc = check_mtu(eth, eth->data->mtu);
 
+	if (dev->domain->lost)
+		return -ENODEV;
 	if (rc < 0)
 		return rc;
 	apply_mtu(dev, eth->data->mtu);

@@ -300,6 +300,21 @@ hwy_guest_start(struct hwy_dev *dev)
 	}
 }
 
+/* Without a word to the region.  A burst that is under way ends by itself. */
+void
+hwy_guest_lose(struct hwy_dev *dev)
+{
+	static struct hwy_end nobody; /* detached: what is read and written from now on */
+
+	for (uint16_t i = 0; i < HWY_MAX_QUEUES; i++) {
+		if (dev->rxq[i] != NULL)
+			dev->rxq[i]->started = false;
+		if (dev->txq[i] != NULL)
+			dev->txq[i]->started = false;
+	}
+	dev->end = dev->peer = &nobody;
+}
+
 /* What this life of the port left in links comes before what the next one sends by
  * the switch. */
 void

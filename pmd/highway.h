@@ -56,6 +56,7 @@ struct hwy_domain {
 	struct rte_mbuf_ext_shared_info *shinfo; /* [chunk_count], this process's own */
 	bool offload_said;          /* the warning that there is no offload was given */
 	unsigned int offload_since; /* tick without traffic before it */
+	bool lost;                  /* taken for dead: the region is not ours any more */
 	bool copy_rx; /* no chunk reaches the application: a device may DMA from it, or a guest
 		       * that is not trusted may change it */
 	bool extmem;  /* the region is known to EAL */
@@ -212,6 +213,7 @@ hwy_dev_of(const struct rte_eth_dev *eth)
 /* guest.c */
 void hwy_guest_start(struct hwy_dev *dev);
 void hwy_guest_stop(struct hwy_dev *dev);
+void hwy_guest_lose(struct hwy_dev *dev); /* its port is not ours any more */
 
 /* attach.c: on control threads */
 int hwy_dev_far_add(struct hwy_dev *dev); /* a host end, of a domain that has its host */

@@ -725,7 +725,8 @@ hwy_region_close(struct hwy_region *r)
 	if (r == NULL)
 		return;
 	if (r->me != 0 && r->realm != 0) {
-		hwy_store_release(&r->clients[r->me].state, HWY_CLIENT_LEFT);
+		if (hwy_realm_beat(r)) /* else it was taken for dead */
+			hwy_store_release(&r->clients[r->me].state, HWY_CLIENT_LEFT);
 	} else if (r->me != 0 && hwy_region_lock(r, NULL) == 0) {
 		last = !hwy_load(&r->hdr->keep) && hwy_client_alone(r);
 		hwy_client_release(r);

@@ -24,7 +24,7 @@ class VmTest(Test):
                 if not shutil.which(program):
                     raise Skip(f"{program} is not installed: see setup/packages")
             try:
-                _images["image"] = GuestImage(self.bench.build)
+                _images["image"] = GuestImage(self.bench.build, [self.bench.build / "tests/vm-peek"])
             except LabError as error:
                 raise Skip(str(error)) from error
         return _images["image"]
