@@ -789,8 +789,12 @@ hwy_far_exit(bool keep)
 		for (size_t i = 0; f->ledger.file != NULL && !keep && i < HWY_LEDGER_ENTRIES; i++) {
 			struct hwy_ledger_entry *entry = &f->ledger.file->entry[i];
 
+			if (entry->state == HWY_LEDGER_FREE)
+				continue;
 			hwy_store_release(&entry->proof[0], 0);
 			hwy_store_release(&entry->proof[1], 0);
+			hwy_store_release(&entry->state, HWY_LEDGER_WITHDRAWN);
+			remove_region(f, entry->id); /* its memory stays while it is mapped */
 		}
 		if (f->listener >= 0) {
 			char *path = xasprintf("%s/%s", f->path, HWY_LEDGER_SOCKET);

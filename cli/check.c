@@ -139,9 +139,7 @@ polled(const struct hwy_region *r, uint32_t dst, uint32_t link)
 static bool
 is_end(const struct hwy_snap *s, uint32_t port)
 {
-	if (port >= HWY_SNAP_FAR)
-		return port != HWY_SNAP_NONE;
-	return s->ports[port].used;
+	return port < HWY_MAX_PORTS ? s->ports[port].used : port != HWY_SNAP_NONE;
 }
 
 static void

@@ -886,17 +886,6 @@ hwy_host_far_forget(struct hwy_host *h, uint32_t link)
 	pthread_mutex_unlock(&h->mutex);
 }
 
-bool
-hwy_host_far_forgotten(struct hwy_host *h, uint32_t port, uint32_t link)
-{
-	bool forgotten;
-
-	pthread_mutex_lock(&h->mutex);
-	forgotten = receiver_has_seen(&h->region->ports[port], h->retire_gen[link]);
-	pthread_mutex_unlock(&h->mutex);
-	return forgotten;
-}
-
 void
 hwy_host_far_free(struct hwy_host *h, uint32_t port, uint32_t link, bool out)
 {

@@ -87,9 +87,8 @@ void hwy_host_far_show(struct hwy_host *host, uint32_t link, bool open);
 /* Do all queues of X act upon the routes as they are? */
 bool hwy_host_far_left(struct hwy_host *host, uint32_t src);
 
-/* Takes a link out of Y's list; and has every queue of Y noticed? */
+/* Takes a link out of Y's list. */
 void hwy_host_far_forget(struct hwy_host *host, uint32_t link);
-bool hwy_host_far_forgotten(struct hwy_host *host, uint32_t port, uint32_t link);
 
 /* Frees the entry; what it counted is the port's. */
 void hwy_host_far_free(struct hwy_host *host, uint32_t port, uint32_t link, bool out);

@@ -114,6 +114,28 @@ def _exact(bed, report):
         bed.wait_port(number, rx_pkts=sent[0], rx_bytes=sent[1], tx_pkts=got[0], tx_bytes=got[1])
 
 
+@seconds(120)
+def test_a_proof_opens_a_link_between_two_domains(t):
+    """Without a proof the packets of one domain's port reach another domain's by the switch; with one they take a link,
+    and all counters are exact"""
+    other = f"{t.domain}b"
+    bed = t.bed({1: "p1"})
+    bed.ports[2] = "p2"
+    bed.add(2, "p2", domain=other)
+    bed.rules(*LINE)
+    source = t.traffic("gensink", "p1", ("p2", {"domain": other}), rate=20e3, size="64-1500", bidir=True).start()
+    go(source)
+    wait_until(lambda: t.end("p2", domain=other)["rx_packets"] > 5000, 20, "5,000 packets", source, [source])
+    same((t.links(), t.links(other)), ({}, {}), "links without a proof")
+    one = agent(t, bed)
+    for src, dst, domain in (("p1", "p2", t.domain), ("p2", "p1", other)):
+        wait_until(lambda s=src, d=dst, o=domain: t.links(o).get((s, d)) == "open", 20, f"the link from {src} to {dst}",
+                   one.logfile)
+        wait_until(lambda s=src, o=domain: t.end(s, domain=o)["tx_bypass_packets"] > 5000, 20, "5,000 packets by it",
+                   source, [source])
+    _exact(bed, clean(finish(source)))
+
+
 ASIDE = "priority=65000,in_port=1,actions=output:2,output:3"
 """Takes the proof away, and leaves every packet its way to port 2."""
 
@@ -181,7 +203,8 @@ def test_50_links_between_isolated_ports_come_and_go_under_traffic(t):
     report = finish(source)
     wait_until(lambda: t.end("p2", domain="@p2")["rx_packets"] >= report["sent"], 20, "the last packets", sink, [sink])
     clean(finish(sink), report["sent"])
-    bed.wait_packets((report["sent"], report["sent_bytes"]))
+    for number, side in ((1, "rx"), (2, "tx")):
+        bed.wait_port(number, **{f"{side}_pkts": report["sent"], f"{side}_bytes": report["sent_bytes"]})
     same(len(one.events("proven")) >= 51, True, "proofs in the journal")
 
 

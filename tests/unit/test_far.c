@@ -274,9 +274,6 @@ a_withdrawn_entry_is_drained_unmapped_and_gone(void **state)
 	tick(true);
 	assert_int_equal(answer(), HWY_FAR_DRAINING);
 	ring->cons = ring->delivered = 5;
-	tick(true);
-	assert_int_equal(answer(), HWY_FAR_DRAINING); /* y does not know that it is out */
-	queues_look();
 	reach(HWY_FAR_GONE);
 	nothing_is_left();
 }
