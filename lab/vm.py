@@ -216,7 +216,8 @@ class Vm(Process):
                 "-append", "console=ttyS0 quiet loglevel=3 panic=-1 rdinit=/init random.trust_cpu=on mitigations=off",
                 "-serial", "stdio", "-qmp", f"unix:{self.monitor},server=on,wait=off"]
         for number in range(len(self.shares) + spare_slots if machine == "q35" else 0):
-            argv += ["-device", f"pcie-root-port,id=port{number},chassis={number + 1},slot={number + 1}"]
+            argv += ["-device", f"pcie-root-port,id=port{number},chassis={number + 1},slot={number + 1},"
+                                "pref64-reserve=32M"]
         for number, path in enumerate(self.shares):
             bus = f",bus=port{number}" if machine == "q35" else ""
             argv += ["-object", f"memory-backend-file,id=share{number},share=on,mem-path={path},"

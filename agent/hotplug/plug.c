@@ -277,7 +277,7 @@ device_add(struct hwy_plug *p)
 	if (p->vm->pcie && p->bus == NULL) {
 		fail(p,
 		     "virtual machine %s has no free pcie-root-port for %s: start it with more of "
-		     "them, -device pcie-root-port,id=ID,chassis=N",
+		     "them, -device pcie-root-port,id=ID,chassis=N,pref64-reserve=32M",
 		     p->vm->name, p->path);
 		object_del(p);
 		return;

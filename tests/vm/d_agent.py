@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""D. highwayd and virtual machines: whose guest end is dead, and whose only waits."""
+
+import time
+
+from lab import wait_until
+from tests.system.h_kit import agent, wait_explained
+from tests.system.kit import same, seconds, sure
+
+from .kit import PATIENCE, pick
+
+UUID = "cccc0000-1111-2222-3333-%012d"
+LAPSE = 5
+"""Seconds without a beat after which a guest end is taken for dead (HWY_BEAT_LAPSE_MS)."""
+
+
+def monitors(t, bed, spare_links=0):
+    """A folder for monitors' sockets, which highwayd is told of."""
+    folder = t.lab.rundir / f"{t.short}-monitors"
+    folder.mkdir()
+    bed.ovs.vsctl("set", "Open_vSwitch", ".", f"other_config:highway-qmp-dir={folder}",
+                  f"other_config:highway-spare-links={spare_links}")
+    for key in ("highway-qmp-dir", "highway-spare-links"):
+        t.defer(bed.ovs.vsctl, "remove", "Open_vSwitch", ".", "other_config", key)
+    return folder
+
+
+def machine(t, bed, folder, number, **options):
+    """Virtual machine vm<number> of port p<number>, with a monitor for highwayd."""
+    uuid = UUID % number
+    bed.ovs.vsctl("set", "Interface", bed.ovs_name(f"p{number}"), f"external_ids:vm-uuid={uuid}")
+    return t.vm(f"vm{number}", args=["-name", f"vm{number}", "-uuid", uuid, "-qmp",
+                                     f"unix:{folder}/vm{number}.sock,server=on,wait=off"], **options)
+
+
+def wait_machine(one, bed, number, state="running"):
+    wait_explained(one, bed.ovs_name(f"p{number}"), lambda s: s["machine"]["state"] == state,
+                   f"vm{number} to be {state}", PATIENCE)
+
+
+def wait_told(one, kind, count=1):
+    """Waits for so many events of the kind; returns the last."""
+    return wait_until(lambda: len(one.events(kind)) >= count and one.events(kind)[-1], PATIENCE, f"{kind}",
+                      lambda: one.appctl("events"), [one])
+
+
+@seconds(240)
+def test_a_paused_machine_keeps_its_port(t):
+    """The port of a machine that is paused stays up however long that takes, and goes on when it is resumed"""
+    bed = t.bed(2)
+    one = agent(t, bed)
+    vm = machine(t, bed, monitors(t, bed), 1)
+    wait_machine(one, bed, 1)
+    pmd = vm.testpmd(allow=pick(vm, "p1")).start()
+    t.wait_end("p1", "started")
+    vm.qmp("stop")
+    wait_machine(one, bed, 1, "paused")
+    until = time.monotonic() + LAPSE + 2
+    while time.monotonic() < until:
+        same(t.end("p1")["state"], "started", "the guest end of the paused machine")
+        time.sleep(0.1)
+    vm.qmp("cont")
+    wait_machine(one, bed, 1)
+    sure("Link status" in pmd.command("show port info 0"), "testpmd does not go on")
+    until = time.monotonic() + LAPSE + 2
+    while time.monotonic() < until:
+        same(t.end("p1")["state"], "started", "the guest end of the resumed machine")
+        time.sleep(0.1)
+
+
+@seconds(300)
+def test_a_dead_guest_is_declared_dead_by_the_event(t):
+    """A reset, and QEMU's death, end the guest end although the machine is paused, so that no missing beat tells it; a
+    successor takes the port"""
+    bed = t.bed(2)
+    one = agent(t, bed)
+    folder = monitors(t, bed)
+    vm = machine(t, bed, folder, 1)
+    wait_machine(one, bed, 1)
+    vm.testpmd(allow=pick(vm, "p1")).start()
+    t.wait_end("p1", "started")
+    vm.qmp("stop")
+    wait_machine(one, bed, 1, "paused")
+    vm.qmp("system_reset")
+    reset = wait_told(one, "vm-reset")
+    sure(bed.ovs_name("p1") in reset["text"], f"the port is not in: {reset['text']}")
+    t.wait_end("p1", "detached", 20)
+    vm.skip()
+    vm.qmp("cont")
+    vm.wait_boot()
+    vm.testpmd(allow=pick(vm, "p1")).start()
+    t.wait_end("p1", "started")
+    vm.qmp("stop")
+    wait_machine(one, bed, 1, "paused")
+    vm.kill9()
+    wait_told(one, "vm-gone")
+    t.wait_end("p1", "detached", 20)
