@@ -14,6 +14,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "bell.h"
 #include "highway.h"
 #include "pci.h"
 #include "realm.h"
@@ -117,6 +118,26 @@ lose(struct hwy_domain *d)
 	}
 }
 
+/* Links that open with the first packet. */
+static void
+first_packets(struct hwy_domain *d)
+{
+	for (size_t i = 0; i < RTE_DIM(d->devs); i++) {
+		struct hwy_dev *dev = d->devs[i];
+		bool awaits;
+
+		if (dev == NULL || dev->role != HWY_HOST)
+			continue;
+		if (hwy_load_acquire(&dev->arrived)) {
+			hwy_store(&dev->arrived, false);
+			hwy_host_advance(d->host, dev->index);
+		}
+		awaits = hwy_host_awaits(d->host, dev->index);
+		if (dev->awaits != awaits)
+			hwy_store(&dev->awaits, awaits);
+	}
+}
+
 static void
 tick(struct hwy_domain *d, unsigned int n)
 {
@@ -128,6 +149,7 @@ tick(struct hwy_domain *d, unsigned int n)
 	if (d->host != NULL) {
 		hwy_store(&d->region->hdr->heartbeat, d->region->hdr->heartbeat + 1);
 		hwy_host_tick(d->host);
+		first_packets(d);
 		watch_offload(d, n);
 	}
 	if (n % HWY_SWEEP_TICKS == 0) {
@@ -155,15 +177,22 @@ control_thread(void *arg)
 {
 	struct hwy_domain *d = arg;
 	struct pollfd poke = {.fd = d->stop_fd, .events = POLLIN};
+	uint32_t heard = hwy_bell_heard(d->region);
+	bool host = false;
 
 	for (unsigned int n = 0;; n++) {
 		uint64_t value = 0;
 
-		if (poll(&poke, 1, HWY_TICK_MS) > 0 &&
+		/* The bell is for the host; many other processes may have the region. */
+		if (host)
+			hwy_bell_wait(d->region, heard, HWY_TICK_MS);
+		if (poll(&poke, 1, host ? 0 : HWY_TICK_MS) > 0 &&
 		    read(d->stop_fd, &value, sizeof(value)) == sizeof(value) && value >= 1u << 16)
 			return NULL;
+		heard = hwy_bell_heard(d->region);
 		pthread_mutex_lock(&d->mutex);
 		tick(d, n);
+		host = d->host != NULL;
 		pthread_mutex_unlock(&d->mutex);
 	}
 }
@@ -175,6 +204,7 @@ hwy_domain_poke(struct hwy_domain *d)
 
 	if (write(d->stop_fd, &one, sizeof(one)) < 0)
 		return; /* it looks by itself soon enough */
+	hwy_bell_ring(d->region);
 }
 
 static void
@@ -182,8 +212,10 @@ domain_free(struct hwy_domain *d)
 {
 	uint64_t stop = 1u << 16;
 
-	if (d->stop_fd >= 0 && d->thread != 0 && write(d->stop_fd, &stop, sizeof(stop)) > 0)
+	if (d->stop_fd >= 0 && d->thread != 0 && write(d->stop_fd, &stop, sizeof(stop)) > 0) {
+		hwy_bell_ring(d->region);
 		pthread_join(d->thread, NULL);
+	}
 	if (d->stop_fd >= 0)
 		close(d->stop_fd);
 	rte_eth_dev_callback_unregister(RTE_ETH_ALL, RTE_ETH_EVENT_NEW, new_port, d);

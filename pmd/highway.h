@@ -173,6 +173,8 @@ struct hwy_dev {
 	enum hwy_role role;
 	enum hwy_idle idle;
 	bool started;
+	bool awaits;      /* host end: its link opens at the first packet, see hwy_host_awaits() */
+	bool arrived;     /* that packet has come */
 	bool link_wanted; /* set_link_up, set_link_down */
 	uint32_t max_frame;
 	struct hwy_rx_queue *rxq[HWY_MAX_QUEUES];

@@ -8,6 +8,7 @@
  * call of a queue returned has been transmitted before the next call for that queue
  * (dp_netdev_process_rxq_port(), with tx-flush-interval at its default of 0).
  */
+#include "bell.h"
 #include "isa.h"
 #include "mbuf.h"
 
@@ -79,6 +80,11 @@ host_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	if (got.packets > 0) {
 		hwy_count(&q->counters->normal_packets, got.packets);
 		hwy_count(&q->counters->normal_bytes, got.bytes);
+		if (unlikely(hwy_load(&q->dev->awaits))) {
+			hwy_store(&q->dev->awaits, false);
+			hwy_store_release(&q->dev->arrived, true);
+			hwy_bell_ring(q->dev->region);
+		}
 	}
 	hwy_idle(q, done);
 	return done;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "bell.h"
 #include "client.h"
 
 int
@@ -43,8 +44,10 @@ hwy_agent_beat(struct hwy_region *r)
 void
 hwy_agent_permit(struct hwy_region *r, uint32_t port, enum hwy_permit permit)
 {
-	if (hwy_load(&r->ports[port].permit) != permit)
-		hwy_store_release(&r->ports[port].permit, permit);
+	if (hwy_load(&r->ports[port].permit) == permit)
+		return;
+	hwy_store_release(&r->ports[port].permit, permit);
+	hwy_bell_ring(r);
 }
 
 void
@@ -53,8 +56,10 @@ hwy_agent_prove(struct hwy_region *r, uint32_t port, uint32_t dst)
 	uint64_t proof = dst == HWY_NO_PROOF ? HWY_PROOF_NONE
 					     : HWY_PROOF(dst, hwy_load(&r->ports[dst].life));
 
-	if (hwy_load(&r->ports[port].proof) != proof)
-		hwy_store_release(&r->ports[port].proof, proof);
+	if (hwy_load(&r->ports[port].proof) == proof)
+		return;
+	hwy_store_release(&r->ports[port].proof, proof);
+	hwy_bell_ring(r);
 }
 
 uint32_t

@@ -2,7 +2,7 @@
 /*
  * The agent's part of a region: what its policy permits, and what it has proved.
  *
- * The agent writes; the host end acts upon it within one tick (a few milliseconds).
+ * The agent writes, and rings the region's bell (bell.h); the host end acts upon it at once.
  * It is taken for alive while it beats: if it has not for HWY_AGENT_LAPSE_MS, proofs and
  * positive permits lapse, until it beats again.  A prohibition does not lapse: what
  * the agent forbade, a mirror say, is likely still there.
@@ -37,8 +37,8 @@ void hwy_agent_permit(struct hwy_region *region, uint32_t port, enum hwy_permit 
 
 /*
  * All packets of 'port', whatever their headers, go to port 'dst' unmodified, by one rule
- * path; HWY_NO_PROOF withdraws it.  The proof is used once the switch has offloaded a
- * flow from 'port' to 'dst', which then answers for the packets.
+ * path; HWY_NO_PROOF withdraws it.  The proof is used from the first packet on that the
+ * switch gets, as that makes a flow from 'port' to 'dst', which then answers for all of them.
  */
 void hwy_agent_prove(struct hwy_region *region, uint32_t port, uint32_t dst);
 

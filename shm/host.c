@@ -25,6 +25,9 @@ struct slot {
 
 struct port_state {
 	struct slot slots[HWY_MAX_ROUTES];
+	bool awaits;         /* proved and permitted, but no flow is there */
+	bool mistrusted;     /* advanced, and no flow came: not once more until one has */
+	uint64_t advance_ms; /* CLOCK_MONOTONIC: until then it needs no flow; 0: it does */
 };
 
 struct hwy_host {
@@ -437,16 +440,18 @@ link_for(struct hwy_host *h, uint32_t src, uint32_t dst, uint32_t *index)
 
 /*
  * The port that all packets of 'src' may go to by one route, or NO_PORT.  Somebody must
- * answer for them, so there has to be a live flow that leads there; and none that leads
- * elsewhere, as then the proof and the switch are not of one mind.
+ * answer for them, so there has to be a live flow that leads there, or the prospect of one
+ * (hwy_host_advance()); and none that leads elsewhere, as then the proof and the switch are
+ * not of one mind.
  */
 static uint32_t
-proved(const struct hwy_host *h, uint32_t src)
+proved(struct hwy_host *h, uint32_t src)
 {
-	const struct port_state *p = &h->ports[src];
+	struct port_state *p = &h->ports[src];
 	uint32_t dst = h->agent_alive ? hwy_agent_proof(h->region, src) : HWY_NO_PROOF;
 	bool carried = false;
 
+	p->awaits = false;
 	if (dst == HWY_NO_PROOF || !permitted(h, src, dst))
 		return NO_PORT;
 	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
@@ -456,7 +461,19 @@ proved(const struct hwy_host *h, uint32_t src)
 			return NO_PORT;
 		carried = true;
 	}
-	return carried ? dst : NO_PORT;
+	if (carried) {
+		p->advance_ms = 0;
+		p->mistrusted = false;
+		return dst;
+	}
+	if (p->advance_ms != 0 && monotonic_ms() < p->advance_ms)
+		return dst;
+	if (p->advance_ms != 0) {
+		p->advance_ms = 0;
+		p->mistrusted = true;
+	}
+	p->awaits = !p->mistrusted && hwy_load(&h->region->hdr->offload);
+	return NO_PORT;
 }
 
 /* Can the port have links at all, as far as it is concerned itself? */
@@ -909,6 +926,28 @@ hwy_host_far_gone(struct hwy_host *h, uint32_t dst)
 			if (h->ports[p].slots[i].key != 0 && h->ports[p].slots[i].dst == dst)
 				h->ports[p].slots[i].dst = NO_PORT;
 		}
+	}
+	pthread_mutex_unlock(&h->mutex);
+}
+
+bool
+hwy_host_awaits(struct hwy_host *h, uint32_t src)
+{
+	bool awaits;
+
+	pthread_mutex_lock(&h->mutex);
+	awaits = h->ports[src].awaits;
+	pthread_mutex_unlock(&h->mutex);
+	return awaits;
+}
+
+void
+hwy_host_advance(struct hwy_host *h, uint32_t src)
+{
+	pthread_mutex_lock(&h->mutex);
+	if (h->ports[src].awaits) {
+		h->ports[src].advance_ms = monotonic_ms() + HWY_HOST_ADVANCE_MS;
+		refresh(h, src);
 	}
 	pthread_mutex_unlock(&h->mutex);
 }

@@ -61,6 +61,20 @@ bool hwy_host_has_agent(struct hwy_host *host);
 void hwy_host_refresh(struct hwy_host *host);
 void hwy_host_port_gone(struct hwy_host *host, uint32_t port);
 
+/*
+ * Has port 'src' all that its bypass needs, an agent's proof and permits, but for a flow that
+ * answers for its packets?  As of the last tick or refresh.
+ */
+bool hwy_host_awaits(struct hwy_host *host, uint32_t src);
+
+/*
+ * The switch has got a packet of 'src', which awaits a flow: one will be offloaded soon, so
+ * the link opens now.  What goes by it meanwhile is owed to that flow.  If none has come after
+ * HWY_HOST_ADVANCE_MS the link closes again, and is not opened in advance until one has come.
+ */
+#define HWY_HOST_ADVANCE_MS 1000
+void hwy_host_advance(struct hwy_host *host, uint32_t src);
+
 /* To be called every few milliseconds: follows guests that come and go and what the
  * operator sets, moves closing links on. */
 void hwy_host_tick(struct hwy_host *host);

@@ -63,6 +63,7 @@ def work(rig, plan, runs, point):
         bed.start()
         bed.grow(2)
         bed.run_traffic(100_000)
+        rig.hurry(bed.processes(), False)
         bed.ovs.ofctl("add-flow", chains.BRIDGE, "priority=40000,in_port=1,actions=output:2,output:LOCAL")
         for number in range(plan.setups):
             for kind, words in (("set-up", ["--strict", "del-flows", chains.BRIDGE, "priority=40000,in_port=1"]),

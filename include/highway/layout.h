@@ -398,7 +398,9 @@ struct hwy_header {
 	uint8_t reserved3[44];
 	uint32_t agent_client; /* agent: its client slot, 0: none; ctl clears it for the dead */
 	uint32_t agent_beat;   /* agent: grows while its main loop lives */
-	uint8_t reserved4[56];
+	uint32_t
+		bell; /* anybody, by atomic addition: the host is to look at once, see shm/bell.h */
+	uint8_t reserved4[52];
 };
 
 #define HWY_ASSERT_OFFSET(type, field, value)                                                      \
@@ -540,6 +542,7 @@ HWY_ASSERT_OFFSET(hwy_header, policy, 308);
 HWY_ASSERT_OFFSET(hwy_header, agent_heard, 312);
 HWY_ASSERT_OFFSET(hwy_header, agent_client, 360);
 HWY_ASSERT_OFFSET(hwy_header, agent_beat, 364);
+HWY_ASSERT_OFFSET(hwy_header, bell, 368);
 static_assert(sizeof(struct hwy_header) == 424, "hwy_header grew");
 
 #endif /* HIGHWAY_LAYOUT_H */

@@ -118,6 +118,67 @@ a_proof_without_a_flow_opens_nothing(void **state)
 	assert_int_equal(r->ports[x].n_routes, 0);
 }
 
+/* Proved, and the switch offloads; is X to be opened with its first packet? */
+static void
+await_x(void)
+{
+	agent();
+	hwy_agent_prove(r, x, y);
+	hwy_host_tick(h);
+	/* Nobody would answer for the packets if the switch offloads nothing. */
+	assert_false(hwy_host_awaits(h, x));
+	hwy_host_advance(h, x);
+	assert_int_equal(r->ports[x].n_routes, 0);
+	r->hdr->offload = 1;
+	hwy_host_tick(h);
+	assert_true(hwy_host_awaits(h, x));
+}
+
+static void
+a_proof_opens_with_the_first_packet_and_the_flow_then_answers(void **state)
+{
+	uint32_t slot;
+
+	(void)state;
+	await_x();
+	assert_int_equal(r->ports[x].n_routes, 0);
+	hwy_host_advance(h, x);
+	assert_true(routed(HWY_CLASS_ALL));
+	assert_false(hwy_host_awaits(h, x));
+	x_sends(7);
+	slot = add(IPV4, y);
+	assert_true(routed(HWY_CLASS_ALL));
+	assert_int_equal(hwy_host_flow_count(h, x, slot, IPV4, false).packets, 7);
+}
+
+static void
+a_link_opened_in_advance_closes_if_no_flow_comes(void **state)
+{
+	struct timespec pause = {.tv_nsec = 20000000};
+	uint32_t slot;
+
+	(void)state;
+	await_x();
+	hwy_host_advance(h, x);
+	x_sends(7);
+	for (int i = 0; i < 500 && r->ports[x].n_routes > 0; i++) {
+		nanosleep(&pause, NULL);
+		hwy_agent_beat(r);
+		hwy_host_tick(h);
+	}
+	assert_int_equal(r->ports[x].n_routes, 0);
+	assert_false(hwy_host_awaits(h, x));
+	hwy_host_advance(h, x);
+	assert_int_equal(r->ports[x].n_routes, 0);
+	/* The flow that comes after all answers for what went by then, and mends the trust. */
+	slot = add(IPV4, y);
+	assert_int_equal(hwy_host_flow_count(h, x, slot, IPV4, false).packets, 7);
+	hwy_host_flow_del(h, x, slot);
+	hwy_agent_beat(r);
+	hwy_host_tick(h);
+	assert_true(hwy_host_awaits(h, x));
+}
+
 static void
 a_flow_narrower_than_a_class_carries_a_proof_but_is_no_route(void **state)
 {
@@ -334,6 +395,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_proof_with_a_flow_makes_one_route_of_all_classes),
 		TEST(a_proof_without_a_flow_opens_nothing),
+		TEST(a_proof_opens_with_the_first_packet_and_the_flow_then_answers),
+		TEST(a_link_opened_in_advance_closes_if_no_flow_comes),
 		TEST(a_flow_narrower_than_a_class_carries_a_proof_but_is_no_route),
 		TEST(a_proof_that_a_flow_contradicts_is_not_used),
 		TEST(what_went_by_a_proof_is_credited_once_to_the_flows_that_lead_there),

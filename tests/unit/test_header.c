@@ -182,7 +182,7 @@ reserved_words_must_be_zero(void **state)
 		{"reserved1", offsetof(struct hwy_header, reserved1), 44},
 		{"reserved2", offsetof(struct hwy_header, reserved2), 48},
 		{"reserved3", offsetof(struct hwy_header, reserved3), 44},
-		{"reserved4", offsetof(struct hwy_header, reserved4), 56},
+		{"reserved4", offsetof(struct hwy_header, reserved4), 52},
 	};
 	uint32_t accepted = 0;
 
