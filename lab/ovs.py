@@ -31,6 +31,8 @@ BENIGN = (
     r"is not associated with an rte flow",  # A modified flow that cannot be offloaded, later deleted.
     r"Rx checksum offload is not supported on port",
     r"[Dd]ropped \d+ log messages",
+    # A client of the management socket ended, and had not read all.
+    r"rconn\|WARN\|\S+<->unix#\d+: connection dropped \(Connection reset by peer\)",
 )
 """Warnings of a healthy switch on a busy machine."""
 

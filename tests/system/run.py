@@ -70,7 +70,7 @@ def _explanation(test):
         return f"(no explanation: {error})"
 
 
-def run_one(bench, case, verbose, new_test=Test, tries=3, late=None):
+def run_one(bench, case, verbose, new_test=Test, tries=6, late=None):
     """Returns ("ok" | "FAIL" | "skip", reason).  A test in which Open vSwitch, and not what
     is under test, counted wrong is done again.  So is, once, one that met a deadline: on a
     machine that others use too, a single one says nothing.  Its name is added to 'late'."""
