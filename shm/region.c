@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -707,12 +708,18 @@ remove_if_unused(struct hwy_region *r)
 	/* Whoever opens it meanwhile waits, and we are sent this signal, which is ignored. */
 	(void)fcntl(fd, F_SETSIG, SIGURG);
 	for (int i = 0; i < 20; i++) {
-		if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
-			unlink(r->path);
-			return; /* closing the file ends the lease */
+		/* One remover at a time: the path is still this file's when it is removed. */
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+			if (!still_at_its_path(r))
+				return;
+			if (fcntl(fd, F_SETLEASE, F_RDLCK) == 0) {
+				unlink(r->path);
+				return; /* closing the file ends the lease and the lock */
+			}
+			if (errno != EAGAIN)
+				return;
+			flock(fd, LOCK_UN);
 		}
-		if (errno != EAGAIN)
-			return;
 		nanosleep(&nap, NULL);
 	}
 }
