@@ -71,15 +71,6 @@ struct hwy_far {
 	char dir[PATH_MAX];
 };
 
-static uint64_t
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* --- gates ------------------------------------------------------------------------ */
 
 static void
@@ -242,7 +233,7 @@ enter(struct hwy_far *f, struct pair *p, enum hwy_far_state state, uint64_t with
 	struct hwy_ledger_entry *entry;
 
 	p->state = state;
-	p->deadline_ms = monotonic_ms() + within_ms;
+	p->deadline_ms = hwy_monotonic_ms() + within_ms;
 	if (p < f->pairs || p >= f->pairs + HWY_LEDGER_ENTRIES)
 		return;
 	entry = &f->ledger.file->entry[p - f->pairs];
@@ -254,7 +245,7 @@ enter(struct hwy_far *f, struct pair *p, enum hwy_far_state state, uint64_t with
 static bool
 late(const struct pair *p)
 {
-	return monotonic_ms() >= p->deadline_ms;
+	return hwy_monotonic_ms() >= p->deadline_ms;
 }
 
 /* It has come to its end: the region is nobody's. */
@@ -623,7 +614,7 @@ link_left(const struct hwy_far_port *port, uint32_t slot, bool out)
 static void
 adopt(struct hwy_far *f, struct hwy_far_port *port)
 {
-	bool waits = monotonic_ms() < port->since_ms + HWY_FAR_MAP_MS;
+	bool waits = hwy_monotonic_ms() < port->since_ms + HWY_FAR_MAP_MS;
 
 	port->fresh = false;
 	for (uint32_t s = 0; s < port->region->geo.attach_count; s++) {
@@ -739,7 +730,7 @@ hwy_far_add(struct hwy_far *f, struct hwy_host *host, struct hwy_region *region,
 	new->queues = queues < HWY_MAX_QUEUES ? queues : HWY_MAX_QUEUES;
 	snprintf(new->name, sizeof(new->name), "%.*s", HWY_NAME_SIZE - 1, region->ports[port].name);
 	new->fresh = true;
-	new->since_ms = monotonic_ms();
+	new->since_ms = hwy_monotonic_ms();
 	pthread_mutex_lock(&f->mutex);
 	new->next = f->ports;
 	f->ports = new;
@@ -792,7 +783,7 @@ hwy_far_del(struct hwy_far *f, struct hwy_far_port *gone)
 void
 hwy_far_tick(struct hwy_far *f)
 {
-	uint64_t now = monotonic_ms();
+	uint64_t now = hwy_monotonic_ms();
 
 	pthread_mutex_lock(&f->mutex);
 	ledger_follow(f, now);

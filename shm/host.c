@@ -278,22 +278,13 @@ links_tick(struct hwy_host *h)
 
 /* --- the agent ----------------------------------------------------------------- */
 
-static uint64_t
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* Is it alive?  An agent that was there before this host is, from its next beat on. */
 static void
 agent_follow(struct hwy_host *h)
 {
 	struct hwy_header *hdr = h->region->hdr;
 	uint32_t beat = hwy_load_acquire(&hdr->agent_beat);
-	uint64_t now = monotonic_ms();
+	uint64_t now = hwy_monotonic_ms();
 
 	if (hwy_load(&hdr->agent_client) == 0) {
 		h->agent_alive = false;
@@ -466,7 +457,7 @@ proved(struct hwy_host *h, uint32_t src)
 		p->mistrusted = false;
 		return dst;
 	}
-	if (p->advance_ms != 0 && monotonic_ms() < p->advance_ms)
+	if (p->advance_ms != 0 && hwy_monotonic_ms() < p->advance_ms)
 		return dst;
 	if (p->advance_ms != 0) {
 		p->advance_ms = 0;
@@ -946,7 +937,7 @@ hwy_host_advance(struct hwy_host *h, uint32_t src)
 {
 	pthread_mutex_lock(&h->mutex);
 	if (h->ports[src].awaits) {
-		h->ports[src].advance_ms = monotonic_ms() + HWY_HOST_ADVANCE_MS;
+		h->ports[src].advance_ms = hwy_monotonic_ms() + HWY_HOST_ADVANCE_MS;
 		refresh(h, src);
 	}
 	pthread_mutex_unlock(&h->mutex);

@@ -25,15 +25,6 @@ hwy_realm_own(void)
 	return hash | 1;
 }
 
-static uint64_t
-monotonic_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
 /* --- of the virtual machine ---------------------------------------------------- */
 
 int
@@ -144,12 +135,12 @@ hwy_realm_take_end(struct hwy_region *r, const char *name, uint32_t queues, uint
 		   char *err)
 {
 	const struct timespec nap = {.tv_nsec = 20000000};
-	uint64_t until = monotonic_ms() + HWY_TAKE_OVER_MS;
+	uint64_t until = hwy_monotonic_ms() + HWY_TAKE_OVER_MS;
 	uint32_t holder = 0;
 	char text[64];
 	int rc;
 
-	while ((rc = take_once(r, name, port, &holder)) == -EBUSY && monotonic_ms() < until) {
+	while ((rc = take_once(r, name, port, &holder)) == -EBUSY && hwy_monotonic_ms() < until) {
 		(void)hwy_realm_beat(r);
 		nanosleep(&nap, NULL);
 	}
@@ -204,7 +195,7 @@ hwy_client_dead(struct hwy_region *r, uint32_t c)
 	if (state == HWY_CLIENT_LEFT || state == HWY_CLIENT_TAKING ||
 	    (state == HWY_CLIENT_USED && client->realm == 0))
 		return true;
-	now = monotonic_ms();
+	now = hwy_monotonic_ms();
 	if (HWY_SAID_LIFE(said) == life && HWY_SAID_WHAT(said) == HWY_SAID_GONE &&
 	    state == HWY_CLIENT_USED)
 		return true;

@@ -196,7 +196,8 @@ void hwy_lock_drop(int fd, int64_t byte);
 /* Is the byte locked by somebody?  Needs no write access. */
 bool hwy_lock_held(int fd, int64_t byte);
 
-uint64_t hwy_now_ns(void); /* CLOCK_REALTIME */
+uint64_t hwy_now_ns(void);       /* CLOCK_REALTIME */
+uint64_t hwy_monotonic_ms(void); /* CLOCK_MONOTONIC, milliseconds */
 
 /* Default folders, in the order in which they are looked through. */
 extern const char *const hwy_default_dirs[];
