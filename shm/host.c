@@ -429,6 +429,22 @@ link_for(struct hwy_host *h, uint32_t src, uint32_t dst, uint32_t *index)
 	return true;
 }
 
+/* How many slots have live flows to 'dst', -1 if any has flows that lead elsewhere. */
+static int
+carriers(const struct port_state *p, uint32_t dst)
+{
+	int n = 0;
+
+	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
+		if (p->slots[i].flows == 0)
+			continue;
+		if (p->slots[i].dst != dst)
+			return -1;
+		n++;
+	}
+	return n;
+}
+
 /*
  * The port that all packets of 'src' may go to by one route, or NO_PORT.  Somebody must
  * answer for them, so there has to be a live flow that leads there, or the prospect of one
@@ -440,19 +456,15 @@ proved(struct hwy_host *h, uint32_t src)
 {
 	struct port_state *p = &h->ports[src];
 	uint32_t dst = h->agent_alive ? hwy_agent_proof(h->region, src) : HWY_NO_PROOF;
-	bool carried = false;
+	int n;
 
 	p->awaits = false;
 	if (dst == HWY_NO_PROOF || !permitted(h, src, dst))
 		return NO_PORT;
-	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
-		if (p->slots[i].flows == 0)
-			continue;
-		if (p->slots[i].dst != dst)
-			return NO_PORT;
-		carried = true;
-	}
-	if (carried) {
+	n = carriers(p, dst);
+	if (n < 0)
+		return NO_PORT;
+	if (n > 0) {
 		p->advance_ms = 0;
 		p->mistrusted = false;
 		return dst;
@@ -484,20 +496,11 @@ near_ok(const struct hwy_host *h, uint32_t src)
 static uint32_t
 proved_far(const struct hwy_host *h, uint32_t src)
 {
-	const struct port_state *p = &h->ports[src];
 	uint32_t dst = h->far[src].dst;
-	bool carried = false;
 
 	if (dst == 0 || !near_ok(h, src))
 		return NO_PORT;
-	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
-		if (p->slots[i].flows == 0)
-			continue;
-		if (p->slots[i].dst != dst)
-			return NO_PORT;
-		carried = true;
-	}
-	return carried ? dst : NO_PORT;
+	return carriers(&h->ports[src], dst) > 0 ? dst : NO_PORT;
 }
 
 /* The routes of port 'src' as they should be now.  Returns how many they are. */
