@@ -459,8 +459,10 @@ proved(struct hwy_host *h, uint32_t src)
 	int n;
 
 	p->awaits = false;
-	if (dst == HWY_NO_PROOF || !permitted(h, src, dst))
+	if (dst == HWY_NO_PROOF || !permitted(h, src, dst)) {
+		p->advance_ms = 0; /* the packet that it was for belonged to this proof */
 		return NO_PORT;
+	}
 	n = carriers(p, dst);
 	if (n < 0)
 		return NO_PORT;

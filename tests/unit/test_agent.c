@@ -152,6 +152,22 @@ a_proof_opens_with_the_first_packet_and_the_flow_then_answers(void **state)
 }
 
 static void
+a_link_opened_in_advance_does_not_outlive_its_proof(void **state)
+{
+	(void)state;
+	await_x();
+	hwy_host_advance(h, x);
+	assert_true(routed(HWY_CLASS_ALL));
+	hwy_agent_prove(r, x, HWY_NO_PROOF);
+	hwy_host_tick(h);
+	assert_int_equal(r->ports[x].n_routes, 0);
+	hwy_agent_prove(r, x, z);
+	hwy_host_tick(h);
+	assert_int_equal(r->ports[x].n_routes, 0);
+	assert_true(hwy_host_awaits(h, x));
+}
+
+static void
 a_link_opened_in_advance_closes_if_no_flow_comes(void **state)
 {
 	struct timespec pause = {.tv_nsec = 20000000};
@@ -396,6 +412,7 @@ main(void)
 		TEST(a_proof_with_a_flow_makes_one_route_of_all_classes),
 		TEST(a_proof_without_a_flow_opens_nothing),
 		TEST(a_proof_opens_with_the_first_packet_and_the_flow_then_answers),
+		TEST(a_link_opened_in_advance_does_not_outlive_its_proof),
 		TEST(a_link_opened_in_advance_closes_if_no_flow_comes),
 		TEST(a_flow_narrower_than_a_class_carries_a_proof_but_is_no_route),
 		TEST(a_proof_that_a_flow_contradicts_is_not_used),
