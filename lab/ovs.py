@@ -279,6 +279,12 @@ class Ovs:
         """Datapath flows as dicts: see ovsparse.datapath_flows()."""
         return ovsparse.datapath_flows(self.appctl("dpctl/dump-flows", "-m"))
 
+    def offloads_waiting(self):
+        """How many changes of datapath flows wait for the offload threads, besides what they are
+        at now."""
+        said = self.appctl("dpctl/offload-stats-show")
+        return int(re.search(r"Total\s+Enqueued offloads:\s*(\d+)", said)[1])
+
     def pmd_stats(self):
         """PMD statistics since their last clearing, by core."""
         return ovsparse.pmd_stats(self.appctl("dpif-netdev/pmd-stats-show"))

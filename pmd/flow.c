@@ -12,15 +12,21 @@
  *   eth [/ vlan] / ipv6 (has_frag_ext 0/1)            unfragmented IPv6
  *
  * A flow with a narrower mask, or other actions, is refused and stays in the switch --
- * except that one which lies in the class of a route that was just withdrawn is
- * accepted as its heir: it carries nothing, but answers for the packets which the
- * route carried after its last query.
+ * except for two kinds of heirs, which carry nothing, but answer for packets:
+ *
+ *   - one which lies in the class of a route that was just withdrawn answers for what the
+ *     route carried after its last query;
+ *   - the new form of a flow that was accepted before, whatever it does now: Open vSwitch
+ *     modifies a flow by destroying and creating it, and forgets what it was told of the
+ *     old form unless it gets the new one.  The flow's packets so far would be taken from
+ *     its rule's counter then, if the flow ends before it is looked at once more.
  *
  * Where an agent proves links, a flow with a narrower mask that leads to one port of the
  * domain is accepted too, whatever it matches: it is no route, but it may have to answer
  * for what goes there by a proof.
  */
 #include <rte_flow_driver.h>
+#include <rte_jhash.h>
 #include <rte_malloc.h>
 
 #include "class.h"
@@ -29,7 +35,8 @@
 struct rte_flow {
 	LIST_ENTRY(rte_flow) next;
 	uint64_t key; /* class that it lies in, or HWY_CLASS_NONE */
-	uint32_t slot;
+	uint32_t pattern; /* see digest() */
+	uint32_t slot;    /* HWY_SLOT_NONE: an heir without one */
 	bool heir;
 	struct hwy_packets_bytes kept; /* counted, but not yet reset by a query */
 };
@@ -39,6 +46,13 @@ struct parsed {
 	bool exact;   /* the mask is the class key's and no more */
 	uint32_t dst; /* port of the region, UINT32_MAX if there is no such */
 };
+
+/* The flow that this thread destroyed last, if it has asked for nothing since: Open vSwitch's
+ * thread that modifies a flow creates the new form next. */
+static __thread struct {
+	const struct hwy_dev *dev; /* NULL: none */
+	uint32_t pattern;
+} destroyed;
 
 static int
 refuse(struct rte_flow_error *error, enum rte_flow_error_type type, const void *cause,
@@ -57,6 +71,32 @@ all_zero(const void *p, size_t size)
 			return false;
 	}
 	return true;
+}
+
+/* A hash of all that a pattern matches; 0 for one that cannot be told from others.  What
+ * collides is accepted once as an heir, without need and without harm. */
+static uint32_t
+digest(const struct rte_flow_item *item)
+{
+	uint32_t hash = 1;
+
+	for (; item->type != RTE_FLOW_ITEM_TYPE_END; item++) {
+		union {
+			struct rte_flow_item item;
+			uint8_t bytes[1024];
+		} copy;
+		int size;
+
+		memset(&copy, 0, sizeof(copy));
+		size = rte_flow_conv(RTE_FLOW_CONV_OP_ITEM, &copy, sizeof(copy), item, NULL);
+		if (size < 0 || (size_t)size > sizeof(copy))
+			return 0;
+		copy.item.spec = NULL; /* What they point to follows. */
+		copy.item.last = NULL;
+		copy.item.mask = NULL;
+		hash = rte_jhash(&copy, (uint32_t)size, hash);
+	}
+	return hash;
 }
 
 /* True if 'mask' is zero outside of [from, from + length). */
@@ -241,13 +281,14 @@ flow_validate(struct rte_eth_dev *eth, const struct rte_flow_attr *attr,
 	return rc < 0 ? rc : check_route(&p, error);
 }
 
-/* Finds out what the flow is good for.  -ENOTSUP if for nothing. */
+/* Finds out what the flow is good for, the new form of an accepted one if 'modified'.
+ * -ENOTSUP if for nothing. */
 static int
-flow_admit(struct hwy_dev *dev, const struct parsed *p, struct rte_flow *flow,
+flow_admit(struct hwy_dev *dev, const struct parsed *p, bool modified, struct rte_flow *flow,
 	   struct rte_flow_error *error)
 {
 	struct hwy_host *host = dev->domain->host;
-	int rc = 0;
+	int rc = -ENOTSUP; /* check_route() says why */
 
 	if (p->dst >= HWY_FAR_PORT && p->dst != UINT32_MAX)
 		/* No class leads out of the region, but a proof may, now or later. */
@@ -256,12 +297,16 @@ flow_admit(struct hwy_dev *dev, const struct parsed *p, struct rte_flow *flow,
 		rc = hwy_host_flow_add(host, dev->index, p->key, p->dst, &flow->slot);
 	else if (p->dst != UINT32_MAX && hwy_host_has_agent(host))
 		rc = hwy_host_flow_add(host, dev->index, HWY_CLASS_ALL, p->dst, &flow->slot);
-	else if (p->key == HWY_CLASS_NONE ||
-		 hwy_host_take_over(host, dev->index, p->key, &flow->slot) < 0)
-		return -ENOTSUP; /* check_route() said why */
-	else
-		flow->heir = true;
-	if (rc < 0)
+	if (rc == 0)
+		return 0;
+	flow->heir = true;
+	if (rc == -ENOTSUP && p->key != HWY_CLASS_NONE &&
+	    hwy_host_take_over(host, dev->index, p->key, &flow->slot) == 0)
+		return 0;
+	flow->slot = HWY_SLOT_NONE;
+	if (modified)
+		return 0;
+	if (rc != -ENOTSUP)
 		rte_flow_error_set(error, -rc, RTE_FLOW_ERROR_TYPE_HANDLE, NULL,
 				   "all classes of the port are in use");
 	return rc;
@@ -273,9 +318,12 @@ flow_create(struct rte_eth_dev *eth, const struct rte_flow_attr *attr,
 	    struct rte_flow_error *error)
 {
 	struct hwy_dev *dev = hwy_dev_of(eth);
+	uint32_t hash = digest(pattern);
+	bool modified = destroyed.dev == dev && destroyed.pattern == hash && hash != 0;
 	struct rte_flow *flow;
 	struct parsed p;
 
+	destroyed.dev = NULL;
 	if (parse(dev, attr, pattern, actions, &p, error) < 0)
 		return NULL;
 	flow = calloc(1, sizeof(*flow));
@@ -285,7 +333,8 @@ flow_create(struct rte_eth_dev *eth, const struct rte_flow_attr *attr,
 		return NULL;
 	}
 	flow->key = p.key;
-	if (flow_admit(dev, &p, flow, error) < 0) {
+	flow->pattern = hash;
+	if (flow_admit(dev, &p, modified, flow, error) < 0) {
 		free(flow);
 		return NULL;
 	}
@@ -293,7 +342,8 @@ flow_create(struct rte_eth_dev *eth, const struct rte_flow_attr *attr,
 	LIST_INSERT_HEAD(&dev->flows, flow, next);
 	pthread_mutex_unlock(&dev->flow_mutex);
 	HWY_LOG(DEBUG, "port %s: flow of class 0x%" PRIx64 " %s", dev->name, p.key,
-		flow->heir                           ? "answers for a withdrawn route"
+		flow->slot == HWY_SLOT_NONE          ? "keeps the counters of its old form"
+		: flow->heir                         ? "answers for a withdrawn route"
 		: p.exact && p.key != HWY_CLASS_NONE ? "is a route"
 						     : "may answer for a proof");
 	return flow;
@@ -322,6 +372,8 @@ flow_destroy(struct rte_eth_dev *eth, struct rte_flow *flow, struct rte_flow_err
 	pthread_mutex_lock(&dev->flow_mutex);
 	LIST_FOREACH (known, &dev->flows, next) {
 		if (known == flow) {
+			destroyed.dev = dev;
+			destroyed.pattern = flow->pattern;
 			flow_release(dev, flow);
 			rc = 0;
 			break;

@@ -19,7 +19,6 @@ struct slot {
 	uint32_t heirs;     /* live flows that answer for what is owed */
 	uint32_t withdrawn; /* route_seq after the route was withdrawn */
 	bool routed;        /* X has been told to use it */
-	bool fresh;         /* its last flow was the last to be deleted of this port */
 	struct hwy_packets_bytes credited;
 };
 
@@ -649,20 +648,11 @@ hwy_host_flow_add(struct hwy_host *h, uint32_t src, uint64_t key, uint32_t dst, 
 	if (rc >= 0) {
 		*slot = (uint32_t)rc;
 		h->ports[src].slots[rc].flows++;
-		h->ports[src].slots[rc].fresh = false;
 		refresh(h, src);
 		rc = 0;
 	}
 	pthread_mutex_unlock(&h->mutex);
 	return rc;
-}
-
-/* Open vSwitch modifies a flow by destroying and creating it. */
-static void
-mark_fresh(struct port_state *p, uint32_t slot)
-{
-	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++)
-		p->slots[i].fresh = i == slot;
 }
 
 void
@@ -671,7 +661,6 @@ hwy_host_flow_del(struct hwy_host *h, uint32_t src, uint32_t slot)
 	struct port_state *p = &h->ports[src];
 
 	pthread_mutex_lock(&h->mutex);
-	mark_fresh(p, slot);
 	p->slots[slot].flows--;
 	refresh(h, src);
 	pthread_mutex_unlock(&h->mutex);
@@ -687,12 +676,9 @@ hwy_host_take_over(struct hwy_host *h, uint32_t src, uint64_t key, uint32_t *slo
 	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
 		struct slot *s = &p->slots[i];
 
-		/* 'fresh': Open vSwitch keeps a modified flow's old counters only if its
-		 * new form is accepted too, so that one is accepted even if nothing is owed. */
 		if ((s->key == key || s->key == HWY_CLASS_ALL) && s->flows == 0 && !s->routed &&
-		    (s->fresh || slot_owes(&h->region->ports[src], s, i))) {
+		    slot_owes(&h->region->ports[src], s, i)) {
 			s->heirs++;
-			s->fresh = false;
 			*slot = i;
 			rc = 0;
 			break;
@@ -705,8 +691,9 @@ hwy_host_take_over(struct hwy_host *h, uint32_t src, uint64_t key, uint32_t *slo
 void
 hwy_host_give_up(struct hwy_host *h, uint32_t src, uint32_t slot)
 {
+	if (slot == HWY_SLOT_NONE)
+		return;
 	pthread_mutex_lock(&h->mutex);
-	mark_fresh(&h->ports[src], slot);
 	h->ports[src].slots[slot].heirs--;
 	pthread_mutex_unlock(&h->mutex);
 }
@@ -731,7 +718,7 @@ hwy_host_flow_count(struct hwy_host *h, uint32_t src, uint32_t slot, uint64_t ke
 	struct hwy_packets_bytes delta = {0, 0};
 
 	pthread_mutex_lock(&h->mutex);
-	if (!heir || p->slots[slot].flows == 0)
+	if (slot != HWY_SLOT_NONE && (!heir || p->slots[slot].flows == 0))
 		slot_collect(h, src, slot, &delta);
 	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
 		const struct slot *s = &p->slots[i];

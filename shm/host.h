@@ -40,8 +40,10 @@ void hwy_host_flow_del(struct hwy_host *host, uint32_t src, uint32_t slot);
 /*
  * A flow that lies inside class 'key' but cannot be a route: does it have to answer for
  * packets of a route that has just been withdrawn?  Returns 0 and the slot if so,
- * -ENOENT if nothing is owed.  Ends with hwy_host_give_up().
+ * -ENOENT if nothing is owed.  Ends with hwy_host_give_up().  Without a slot of its own,
+ * HWY_SLOT_NONE, an heir answers for what slots without flows of their own are owed.
  */
+#define HWY_SLOT_NONE UINT32_MAX
 int hwy_host_take_over(struct hwy_host *host, uint32_t src, uint64_t key, uint32_t *slot);
 void hwy_host_give_up(struct hwy_host *host, uint32_t src, uint32_t slot);
 

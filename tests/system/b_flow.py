@@ -34,6 +34,28 @@ def test_query_and_destroy(t):
     clean(finish(sink))
 
 
+def test_new_form_of_an_accepted_flow(t):
+    """What replaces a flow is accepted whatever it does, as Open vSwitch forgets a flow's counters if it is not; once,
+    and only if it matches the same"""
+    host = t.host(3)
+    other = "transfer pattern eth type is 0x0806 / end"
+
+    def create(pattern, actions, accepted):
+        say(host, f"flow create 0 {pattern} actions {actions} / end", "created" if accepted else "error")
+
+    create(HEAD, "count / port_id id 1", True)
+    say(host, "flow destroy 0 rule 0", "destroyed")
+    create(HEAD, "count / port_id id 1 / port_id id 2", True)
+    same(_count(host.command("flow query 0 0 count")), (0, 0), "hits and bytes")
+    create(HEAD, "count / drop", False)
+    say(host, "flow destroy 0 rule 0", "destroyed")
+    create(HEAD, "count / drop", True)
+    say(host, "flow destroy 0 rule 0", "destroyed")
+    create(other, "count / drop", False)
+    create(HEAD, "count / drop", False)
+    same(host.command("flow list 0").count("COUNT"), 0, "flows that are left")
+
+
 def test_flush_under_traffic(t):
     """Flush withdraws all routes in the middle of traffic; create opens the link again; nothing is lost."""
     host = t.host(2)

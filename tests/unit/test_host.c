@@ -499,23 +499,23 @@ a_successor_that_is_no_route_answers_for_what_is_left_over(void **state)
 	guests_look();
 	assert_int_equal(counted(x, heir, true).packets, 2);
 	hwy_host_give_up(h, x, heir);
-	/* Perhaps it is being modified: then it keeps its counters only if it is taken. */
-	assert_int_equal(hwy_host_take_over(h, x, IPV4, &heir), 0);
-	hwy_host_give_up(h, x, heir);
-	hwy_host_flow_del(h, x, add(x, ARP, y));
 	assert_int_equal(hwy_host_take_over(h, x, IPV4, &heir), -ENOENT);
 }
 
 static void
-the_first_successor_is_accepted_even_if_nothing_is_owed(void **state)
+a_successor_without_a_slot_counts_only_what_nobody_else_answers_for(void **state)
 {
-	uint32_t slot = add(x, IPV4, y), heir;
+	uint32_t slot = add(x, IPV4, y), all = add(x, HWY_CLASS_ALL, z);
 
 	(void)state;
-	hwy_host_flow_del(h, x, slot);
-	guests_look();
-	assert_int_equal(hwy_host_take_over(h, x, IPV4, &heir), 0);
-	assert_int_equal(hwy_host_take_over(h, x, IPV4, &heir), -ENOENT);
+	x_sends(slot, 4, 400);
+	x_sends(all, 2, 200);
+	assert_int_equal(counted(x, HWY_SLOT_NONE, true).packets, 0);
+	hwy_host_flow_del(h, x, all);
+	assert_int_equal(counted(x, HWY_SLOT_NONE, true).packets, 2);
+	assert_int_equal(counted(x, HWY_SLOT_NONE, true).packets, 0);
+	hwy_host_give_up(h, x, HWY_SLOT_NONE);
+	assert_int_equal(counted(x, slot, false).packets, 4);
 }
 
 static void
@@ -549,8 +549,8 @@ a_slot_with_a_successor_is_not_given_away(void **state)
 
 	(void)state;
 	hwy_host_flow_del(h, x, slot);
-	guests_look();
 	assert_int_equal(hwy_host_take_over(h, x, IPV4, &heir), 0);
+	guests_look();
 	for (uint16_t i = 1; i < HWY_MAX_ROUTES; i++)
 		assert_int_not_equal(add(x, hwy_class_key((uint16_t)(0x1000 | i), 0x0806), y),
 				     slot);
@@ -895,7 +895,7 @@ main(void)
 		TEST(a_rule_led_to_another_port_answers_for_what_its_class_left_behind),
 		TEST(what_a_live_flow_counts_is_credited_to_no_other_port),
 		TEST(a_successor_that_is_no_route_answers_for_what_is_left_over),
-		TEST(the_first_successor_is_accepted_even_if_nothing_is_owed),
+		TEST(a_successor_without_a_slot_counts_only_what_nobody_else_answers_for),
 		TEST(a_class_that_is_routed_owes_nothing_to_others),
 		TEST(a_new_flow_of_the_class_goes_before_the_successor),
 		TEST(a_slot_with_a_successor_is_not_given_away),
