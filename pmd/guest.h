@@ -24,6 +24,18 @@ void hwy_guest_leave(struct hwy_tx_queue *q, struct hwy_path *path);
  * of them for rule 3. */
 void hwy_guest_in_links(struct hwy_rx_queue *q);
 
+/*
+ * The other VNF of a link region does as it likes, and may do nothing.  A link that costs this
+ * one more than its own packets is given up, after hwy_guest_patience_ms: the host is told to
+ * close it (struct hwy_attachments, 'broken').
+ *
+ * hwy_guest_held(): packets wait in a down ring, and rule 3 lets none of them pass.
+ * hwy_guest_stalled(): a burst was cut short at the link 'path'.
+ */
+extern unsigned int hwy_guest_patience_ms;
+void hwy_guest_held(struct hwy_rx_queue *q, const struct hwy_inlet *down, const uint32_t *stops);
+void hwy_guest_stalled(struct hwy_tx_queue *q, struct hwy_path *path);
+
 /* What earlier bursts took counts as delivered. */
 void hwy_guest_publish(struct hwy_rx_queue *q);
 

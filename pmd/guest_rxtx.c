@@ -56,7 +56,11 @@ static __rte_noinline uint16_t
 put_far(struct hwy_tx_queue *q, struct hwy_path *path, struct rte_mbuf **pkts, uint16_t n,
 	struct hwy_packets_bytes *sent, struct hwy_free_list *list)
 {
-	return hwy_put_burst(q, &path->out, pkts, n, sent, list, true);
+	uint16_t took = hwy_put_burst(q, &path->out, pkts, n, sent, list, true);
+
+	if (unlikely(took < n))
+		hwy_guest_stalled(q, path);
+	return took;
 }
 
 /* Sends a burst of which some may go by links: runs of packets of one class. */
@@ -256,6 +260,8 @@ guest_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 		if (limit != down->in.cons)
 			done = (uint16_t)(done + hwy_get_burst(q, &down->in, limit, pkts + done,
 							       (uint16_t)(n - done), &normal));
+		else if (q->far_slots != 0)
+			hwy_guest_held(q, down, stops);
 	}
 	if (normal.packets > 0) {
 		hwy_count(&q->counters->normal_packets, normal.packets);

@@ -91,6 +91,9 @@ struct hwy_path {
 	uint32_t link;
 	uint32_t joined;  /* classes that use it now */
 	uint32_t waiting; /* classes that are to join as soon as rule 2 allows */
+	/* of a link region, see hwy_guest_stalled() */
+	uint32_t stalled_prod;
+	uint64_t stalled_since_ms, stalled_ms;
 };
 
 struct hwy_class_entry {
@@ -136,6 +139,12 @@ struct hwy_inlet {
 
 #define HWY_MAX_INLETS (HWY_MAX_IN_LINKS * HWY_MAX_QUEUES)
 
+/* For how long a link region's peer has kept a queue from its down rings: hwy_guest_held() */
+struct hwy_hold {
+	uint64_t last_ms;
+	uint64_t sum_ms;
+};
+
 struct hwy_rx_queue {
 	struct hwy_dev *dev;
 	struct rte_mempool *pool;
@@ -156,6 +165,8 @@ struct hwy_rx_queue {
 	struct hwy_inlet *links; /* [HWY_MAX_INLETS] guest end only */
 	/* all link rings into the port, with their queues' consumer indexes, for rule 3 */
 	const struct hwy_ring **watch;
+	uint8_t watch_slot[HWY_MAX_INLETS]; /* where each lies: attach slot + 1, or 0 */
+	struct hwy_hold holds[HWY_MAX_ATTACH];
 	/* consumer indexes of all down rings of the port, as the gates ask for them */
 	const uint32_t *down_cons[HWY_MAX_QUEUES];
 } __rte_cache_aligned;

@@ -64,6 +64,7 @@ map_slot(struct hwy_attachments *a, uint32_t slot, bool up)
 		hwy_pool_init(&m->pool[q], m->region->owners, m->region->geo.chunk_count,
 			      HWY_LINK_OWNER(end), q);
 	say_up(m, up ? HWY_END_STARTED : HWY_END_STOPPED);
+	hwy_store(&a->broken[slot], 0);
 	hwy_store_release(&a->at[slot], m);
 	return 0;
 }
@@ -79,7 +80,21 @@ unmap_slot(struct hwy_attachments *a, uint32_t slot)
 	free(m);
 }
 
-static void
+/* Tells the host what a queue has found out.  True if it was not told before. */
+static bool
+say_broken(struct hwy_attachments *a, uint32_t slot)
+{
+	uint64_t broken = HWY_ATTACH(a->epoch[slot], HWY_ATTACH_BROKEN);
+	uint32_t why = hwy_load(&a->broken[slot]);
+
+	if (why == 0 || hwy_region_attach(a->region, a->port, slot)->ack == broken)
+		return false;
+	acknowledge(a, slot, a->epoch[slot], HWY_ATTACH_BROKEN, (int)why);
+	return true;
+}
+
+/* Returns true if the slot's link was found to be broken. */
+static bool
 slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 {
 	uint64_t want = hwy_load_acquire(&hwy_region_attach(a->region, a->port, slot)->want);
@@ -89,16 +104,18 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 
 	if (a->at[slot] != NULL && (!wanted || a->epoch[slot] != epoch)) {
 		if (a->in_use(a->aux, slot))
-			return; /* the next look */
+			return false; /* the next look */
 		unmap_slot(a, slot);
 		acknowledge(a, slot, a->epoch[slot], HWY_ATTACH_UNMAPPED, 0);
 	}
 	if (a->at[slot] != NULL) {
 		say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
+		return say_broken(a, slot);
 	} else if (state == HWY_ATTACH_WANTED && a->epoch[slot] != epoch) {
 		rc = map_slot(a, slot, up);
 		if (rc == -EAGAIN)
-			return; /* the next look; how long that may go on is the host's affair */
+			return false; /* the next look; how long that may go on is the host's affair
+				       */
 		a->epoch[slot] = epoch;
 		acknowledge(a, slot, epoch, rc < 0 ? HWY_ATTACH_UNMAPPED : HWY_ATTACH_MAPPED, -rc);
 	} else if (state == HWY_ATTACH_CLOSING &&
@@ -106,13 +123,17 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 		a->epoch[slot] = epoch; /* an earlier guest end's */
 		acknowledge(a, slot, epoch, HWY_ATTACH_UNMAPPED, 0);
 	}
+	return false;
 }
 
-void
+uint32_t
 hwy_attach_tick(struct hwy_attachments *a, bool up)
 {
+	uint32_t broken = 0;
+
 	for (uint32_t slot = 0; slot < a->region->geo.attach_count; slot++)
-		slot_tick(a, slot, up);
+		broken |= (uint32_t)slot_tick(a, slot, up) << slot;
+	return broken;
 }
 
 void
