@@ -350,6 +350,7 @@ hwy_guest_start(struct hwy_dev *dev)
 		q->far_slots = 0;
 		q->n_links = q->n_watch = 0;
 		q->deferred = n_rx > 1;
+		q->losable = dev->region->realm != 0;
 		q->started = true;
 	}
 	for (uint16_t i = 0; i < n_tx; i++) {
@@ -364,6 +365,7 @@ hwy_guest_start(struct hwy_dev *dev)
 		memset(q->hash, 0, sizeof(q->hash));
 		q->route_seq = 1;
 		q->far_slots = 0;
+		q->losable = dev->region->realm != 0;
 		q->started = true;
 	}
 }

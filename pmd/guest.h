@@ -5,6 +5,15 @@
 #define HIGHWAY_PMD_GUEST_H
 
 #include "highway.h"
+#include "realm.h"
+
+/* Is the port still this process's?  A virtual machine that was paused may go on in the middle of
+ * its poll loop, before its control thread looks. */
+static inline bool
+hwy_guest_has(const struct hwy_dev *dev, bool losable)
+{
+	return likely(!losable) || hwy_realm_holds(dev->region, dev->index);
+}
 
 /*
  * Takes the port's routes, whose route_seq was 'seq', over.  A class that used a link and

@@ -166,7 +166,7 @@ guest_tx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	struct hwy_tx_queue *q = queue;
 	uint16_t done;
 
-	if (unlikely(n == 0 || !q->started))
+	if (unlikely(n == 0 || !q->started || !hwy_guest_has(q->dev, q->losable)))
 		return 0;
 	done = tx_once(q, pkts, n);
 	if (unlikely(done < n && q->dev->idle == HWY_IDLE_YIELD)) {
@@ -228,7 +228,7 @@ guest_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	uint32_t stops[HWY_MAX_INLETS];
 	uint16_t done, reserve = 0, waiting = 0;
 
-	if (unlikely(!q->started))
+	if (unlikely(!q->started || !hwy_guest_has(q->dev, q->losable)))
 		return 0;
 	if (q->deferred)
 		hwy_guest_publish(q);

@@ -110,6 +110,7 @@ struct hwy_tx_queue {
 	uint16_t id;
 	uint16_t ring; /* guest end: up ring of this queue */
 	bool started;
+	bool losable;            /* a guest end in a virtual machine: see hwy_guest_has() */
 	struct hwy_producer out; /* up ring of a guest end, down ring of a host end */
 	struct hwy_counters *counters;
 	struct hwy_pool pool;
@@ -153,6 +154,7 @@ struct hwy_rx_queue {
 	uint16_t id;
 	uint16_t room; /* bytes of data in an mbuf of the pool */
 	bool started;
+	bool losable; /* as in hwy_tx_queue */
 	bool scatter;
 	bool deferred;     /* what a burst took counts as delivered at the next call */
 	uint16_t turn;     /* which inlet goes first */
