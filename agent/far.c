@@ -264,17 +264,6 @@ entry_failed(const struct hwy_ledger_entry *entry, struct linking *l, bool liar,
 		  entry->side[0].port, entry->side[1].port, why, liar ? " after 5 minutes" : "");
 }
 
-/* Is its guest end there, in a virtual machine? */
-static bool
-is_up(const struct hwy_ofport *port)
-{
-	struct hwy_holder holder;
-	uint32_t hint = port->hint;
-	uint32_t at = hwy_domain_port(port->domain, port->hwname, &hint);
-
-	return at != HWY_SNAP_NONE && hwy_domain_holder(port->domain, at, &holder);
-}
-
 /* Makes the link region of x and y, then their entry; 'entry' if it is not NULL.  Where one of
  * them is in a virtual machine, the entry waits for the region to be plugged in there. */
 static struct hwy_ledger_entry *
@@ -298,9 +287,6 @@ entry_make(struct folder *f, struct hwy_ledger_entry *entry, const struct hwy_of
 	l = &f->linking[entry - f->ledger.file->entry];
 	a = hwy_machine_of(x, NULL);
 	b = hwy_machine_of(y, NULL);
-	/* A guest that is not up yet could not let go of a device either. */
-	if ((a != NULL && !is_up(x)) || (b != NULL && !is_up(y)))
-		return NULL;
 	l->pair = a != NULL || b != NULL ? hwy_spare_take(a, b) : NULL;
 	l->spare = l->pair != NULL;
 	id = l->spare ? l->pair->id : random_uint64();
@@ -321,6 +307,16 @@ entry_make(struct folder *f, struct hwy_ledger_entry *entry, const struct hwy_of
 	else
 		entry_start(entry);
 	return entry;
+}
+
+/* Is its guest end there? */
+static bool
+is_up(const struct hwy_ofport *port)
+{
+	uint32_t hint = port->hint;
+	uint32_t at = hwy_domain_port(port->domain, port->hwname, &hint);
+
+	return at != HWY_SNAP_NONE && hwy_domain_has_guest(port->domain, at);
 }
 
 /* Marks the direction from x to y as wanted, making an entry if there is none. */
@@ -694,8 +690,10 @@ want_all(void)
 		HMAP_FOR_EACH (x, node, &b->ports) {
 			struct hwy_ofport *y = x->decided.peer;
 
+			/* Without both guest ends a region would be for nobody, and in a machine
+			 * nobody could let go of its device. */
 			if (hwy_ofport_is_highway(x) && y != NULL && y->domain != x->domain &&
-			    may_bypass(x) && may_bypass(y))
+			    may_bypass(x) && may_bypass(y) && is_up(x) && is_up(y))
 				want(x, y);
 		}
 	}
