@@ -114,6 +114,7 @@ fetch(void *aux, uint64_t id)
 {
 	const struct hwy_dev *dev = aux;
 	char path[PATH_MAX + sizeof(HWY_LEDGER_SOCKET)], name[HWY_NAME_SIZE];
+	char err[HWY_ERR_SIZE] = "";
 	struct hwy_pci pci;
 	int fd;
 
@@ -126,7 +127,10 @@ fetch(void *aux, uint64_t id)
 	}
 	folder_of(dev->region, path);
 	strcat(strcat(path, "/"), HWY_LEDGER_SOCKET);
-	return hwy_attach_ask(path, dev->region, id);
+	fd = hwy_attach_ask(path, dev->region, id, err);
+	if (fd == -EPERM) /* anything else comes and goes */
+		HWY_LOG(WARNING, "port %s: %s; packets take the switch", dev->name, err);
+	return fd;
 }
 
 static bool

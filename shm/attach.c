@@ -2,10 +2,12 @@
 #include "attach.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -214,8 +216,31 @@ hwy_fd_receive(int socket, void *message, size_t size, int *fd)
 }
 
 int
-hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id)
+hwy_fd_check(int fd, const char *name, char *err)
 {
+	const int fixed = F_SEAL_SHRINK | F_SEAL_GROW;
+	int seals = fcntl(fd, F_GET_SEALS); /* fails where a file cannot have any */
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return hwy_fail(err, -EPERM, "what was handed over as %s is no file of memory",
+				name);
+	if (seals >= 0 && (seals & fixed) == fixed)
+		return 0;
+	if (st.st_nlink == 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		return hwy_fail(err, -EPERM,
+				"what was handed over as %s can be cut short by others (%s, mode "
+				"%04o, not sealed): hand over a file of mode 0600, or a memfd with "
+				"F_SEAL_SHRINK and F_SEAL_GROW",
+				name, st.st_nlink == 0 ? "no name" : "a file",
+				(unsigned int)(st.st_mode & 07777));
+	return 0;
+}
+
+int
+hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id, char *err)
+{
+	char name[HWY_NAME_SIZE];
 	struct sockaddr_un where = {.sun_family = AF_UNIX};
 	struct timeval limit = {.tv_usec = HWY_FETCH_MS * 1000};
 	struct hwy_fetch_request request = {.magic = HWY_MAGIC, .id = id};
@@ -224,10 +249,10 @@ hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id)
 
 	if (snprintf(where.sun_path, sizeof(where.sun_path), "%s", path) >=
 	    (int)sizeof(where.sun_path))
-		return -ENAMETOOLONG;
+		return hwy_fail(err, -ENAMETOOLONG, "%s is too long a path for a socket", path);
 	s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (s < 0)
-		return -errno;
+		return hwy_fail(err, -errno, "no socket to ask %s: %s", path, strerror(errno));
 	(void)setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	(void)setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	rc = connect(s, (struct sockaddr *)&where, sizeof(where)) < 0 ? -errno : 0;
@@ -238,6 +263,11 @@ hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id)
 	close(s);
 	if (rc == 0 && (answer.error != 0 || fd < 0))
 		rc = answer.error != 0 ? -(int)answer.error : -EPROTO;
+	if (rc < 0)
+		hwy_fail(err, rc, "%s is not to be had from %s: %s", hwy_link_region_name(id, name),
+			 path, strerror(-rc));
+	else
+		rc = hwy_fd_check(fd, hwy_link_region_name(id, name), err);
 	if (rc < 0 && fd >= 0)
 		close(fd);
 	return rc < 0 ? rc : fd;

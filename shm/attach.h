@@ -53,10 +53,19 @@ void hwy_attach_close(struct hwy_attachments *a);
 
 /*
  * Asks the agent at the socket 'path' for link region 'id', as the holder of 'region'.
- * Returns a file descriptor or -errno; waits for at most HWY_FETCH_MS.
+ * Returns a file descriptor that hwy_fd_check() has found good, or -errno; waits for at most
+ * HWY_FETCH_MS.
  */
 #define HWY_FETCH_MS 500
-int hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id);
+int hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id, char *err);
+
+/*
+ * May 'fd', which somebody has handed over as 'name', be mapped without fear that anybody cuts
+ * it short, which is a SIGBUS?  -EPERM if it is neither sealed against that (memfd_create(2)),
+ * nor a file with a name that only its owner may write to.  Its size is compared with what its
+ * header says when it is mapped.
+ */
+int hwy_fd_check(int fd, const char *name, char *err);
 
 /* What is asked, with the region's file descriptor beside it, and what is answered, with the
  * link region's if 'error' is 0. */
