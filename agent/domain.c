@@ -387,6 +387,23 @@ hwy_domain_holder(struct hwy_domain *d, uint32_t port, struct hwy_holder *holder
 }
 
 static void
+find_guest(void *arg)
+{
+	struct holding *h = arg;
+
+	h->holder.client = hwy_load_acquire(&h->region->ports[h->port].end[HWY_GUEST].client);
+}
+
+bool
+hwy_domain_has_guest(struct hwy_domain *d, uint32_t port)
+{
+	struct holding h = {.region = d->region, .port = port};
+
+	return d->region != NULL && hwy_guarded(find_guest, &h) == 0 && h.holder.client != 0 &&
+	       h.holder.client < HWY_MAX_CLIENTS;
+}
+
+static void
 say(void *arg)
 {
 	const struct holding *h = arg;

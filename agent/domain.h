@@ -61,6 +61,8 @@ struct hwy_words {
 bool hwy_domain_read(struct hwy_domain *domain, uint32_t port, struct hwy_words *words);
 bool hwy_domain_write(struct hwy_domain *domain, uint32_t port, const struct hwy_words *words);
 
+/* Does anybody hold the port's guest end? */
+bool hwy_domain_has_guest(struct hwy_domain *domain, uint32_t port);
 /* Who holds the port's guest end; false if nobody of a virtual machine does. */
 bool hwy_domain_holder(struct hwy_domain *domain, uint32_t port, struct hwy_holder *holder);
 /* Says of that client, and of none that may have followed it, what we know of its machine. */

@@ -32,11 +32,12 @@
 
 VLOG_DEFINE_THIS_MODULE(hwy_far);
 
-#define LOOK_MS    5     /* between two looks at entries that are on their way */
-#define RETRY_MS   500   /* after the first failure; doubled with each */
-#define RETRY_MAX  30000 /* at most */
-#define TIDY_MS    1000  /* between two looks for devices that were left over */
-#define MAX_ASKING 32    /* guest ends at the socket at a time */
+#define LOOK_MS    5      /* between two looks at entries that are on their way */
+#define RETRY_MS   500    /* after the first failure; doubled with each */
+#define RETRY_MAX  30000  /* at most */
+#define RETRY_LIAR 300000 /* after one that does not keep to the protocol: it would do it again */
+#define TIDY_MS    1000   /* between two looks for devices that were left over */
+#define MAX_ASKING 32     /* guest ends at the socket at a time */
 
 /* What we know of an entry beside what it says itself. */
 struct linking {
@@ -243,25 +244,24 @@ entry_end(const struct folder *f, struct hwy_ledger_entry *entry, struct linking
 	l->ours = false;
 }
 
-static void
-entry_failed(const struct hwy_ledger_entry *entry, struct linking *l, const char *why)
+/* What the host, or a guest end through it, has answered. */
+static const char *
+reason(int why)
 {
-	l->failed++;
-	l->next_try = time_msec() + MIN(RETRY_MAX, RETRY_MS << MIN(l->failed, 8));
-	VLOG_WARN("ports %s and %s could not be linked: %s; their packets take the switch, and it "
-		  "is tried again",
-		  entry->side[0].port, entry->side[1].port, why);
+	return why == EBADMSG ? "one of them does not keep to the protocol, see its driver's log"
+	       : why == ETIMEDOUT ? "one of them did not do its part in time"
+				  : ovs_strerror(why);
 }
 
-/* Is its guest end there, in a virtual machine? */
-static bool
-is_up(const struct hwy_ofport *port)
+static void
+entry_failed(const struct hwy_ledger_entry *entry, struct linking *l, bool liar, const char *why)
 {
-	struct hwy_holder holder;
-	uint32_t hint = port->hint;
-	uint32_t at = hwy_domain_port(port->domain, port->hwname, &hint);
-
-	return at != HWY_SNAP_NONE && hwy_domain_holder(port->domain, at, &holder);
+	l->failed++;
+	l->next_try =
+		time_msec() + (liar ? RETRY_LIAR : MIN(RETRY_MAX, RETRY_MS << MIN(l->failed, 8)));
+	VLOG_WARN("ports %s and %s could not be linked: %s; their packets take the switch, and it "
+		  "is tried again%s",
+		  entry->side[0].port, entry->side[1].port, why, liar ? " after 5 minutes" : "");
 }
 
 /* Makes the link region of x and y, then their entry; 'entry' if it is not NULL.  Where one of
@@ -287,9 +287,6 @@ entry_make(struct folder *f, struct hwy_ledger_entry *entry, const struct hwy_of
 	l = &f->linking[entry - f->ledger.file->entry];
 	a = hwy_machine_of(x, NULL);
 	b = hwy_machine_of(y, NULL);
-	/* A guest that is not up yet could not let go of a device either. */
-	if ((a != NULL && !is_up(x)) || (b != NULL && !is_up(y)))
-		return NULL;
 	l->pair = a != NULL || b != NULL ? hwy_spare_take(a, b) : NULL;
 	l->spare = l->pair != NULL;
 	id = l->spare ? l->pair->id : random_uint64();
@@ -310,6 +307,16 @@ entry_make(struct folder *f, struct hwy_ledger_entry *entry, const struct hwy_of
 	else
 		entry_start(entry);
 	return entry;
+}
+
+/* Is its guest end there? */
+static bool
+is_up(const struct hwy_ofport *port)
+{
+	uint32_t hint = port->hint;
+	uint32_t at = hwy_domain_port(port->domain, port->hwname, &hint);
+
+	return at != HWY_SNAP_NONE && hwy_domain_has_guest(port->domain, at);
 }
 
 /* Marks the direction from x to y as wanted, making an entry if there is none. */
@@ -412,10 +419,8 @@ note_progress(const struct folder *f, struct hwy_ledger_entry *entry, struct lin
 	VLOG_DBG("%s: link region %s between %s and %s %s", f->path,
 		 hwy_link_region_name(entry->id, name), entry->side[0].port, entry->side[1].port,
 		 words[state]);
-	if (state == HWY_FAR_USABLE) {
-		l->failed = 0;
+	if (state == HWY_FAR_USABLE)
 		note_mapped(entry, l);
-	}
 }
 
 /* The region of an entry that is not used yet is on its way into the machines. */
@@ -423,7 +428,8 @@ static void
 plugging_run(struct folder *f, struct hwy_ledger_entry *entry, struct linking *l)
 {
 	if (l->pair->state >= HWY_PAIR_LEAVING) {
-		entry_failed(entry, l, l->pair->trouble != NULL ? l->pair->trouble : "no reason");
+		entry_failed(entry, l, false,
+			     l->pair->trouble != NULL ? l->pair->trouble : "no reason");
 		entry_end(f, entry, l);
 	} else if (!l->want[0] && !l->want[1]) {
 		entry_end(f, entry, l);
@@ -494,7 +500,9 @@ entry_run(struct folder *f, size_t i, bool adopting)
 		hwy_store_release(&entry->state, HWY_LEDGER_WITHDRAWN);
 	if (state == HWY_FAR_GONE) {
 		if (entry->state == HWY_LEDGER_WANTED && entry->why != 0)
-			entry_failed(entry, l, ovs_strerror((int)entry->why));
+			entry_failed(entry, l, entry->why == EBADMSG, reason((int)entry->why));
+		else
+			l->failed = 0;
 		entry_end(f, entry, l);
 	}
 }
@@ -682,8 +690,10 @@ want_all(void)
 		HMAP_FOR_EACH (x, node, &b->ports) {
 			struct hwy_ofport *y = x->decided.peer;
 
+			/* Without both guest ends a region would be for nobody, and in a machine
+			 * nobody could let go of its device. */
 			if (hwy_ofport_is_highway(x) && y != NULL && y->domain != x->domain &&
-			    may_bypass(x) && may_bypass(y))
+			    may_bypass(x) && may_bypass(y) && is_up(x) && is_up(y))
 				want(x, y);
 		}
 	}

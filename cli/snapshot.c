@@ -28,16 +28,21 @@ int
 hwy_guarded(void (*fn)(void *), void *arg)
 {
 	struct sigaction action = {.sa_handler = on_sigbus};
+	const volatile sig_atomic_t before = guarding; /* one inside of another */
+	sigjmp_buf outer;
+	int rc = 0;
 
+	memcpy(&outer, &guard, sizeof(outer));
 	sigaction(SIGBUS, &action, NULL);
-	if (sigsetjmp(guard, 1) != 0) {
-		guarding = 0;
-		return -EFAULT;
+	if (sigsetjmp(guard, 1) == 0) {
+		guarding = 1;
+		fn(arg);
+	} else {
+		rc = -EFAULT;
 	}
-	guarding = 1;
-	fn(arg);
-	guarding = 0;
-	return 0;
+	memcpy(&guard, &outer, sizeof(guard));
+	guarding = before;
+	return rc;
 }
 
 /* --- reading -------------------------------------------------------------------- */

@@ -114,6 +114,7 @@ fetch(void *aux, uint64_t id)
 {
 	const struct hwy_dev *dev = aux;
 	char path[PATH_MAX + sizeof(HWY_LEDGER_SOCKET)], name[HWY_NAME_SIZE];
+	char err[HWY_ERR_SIZE] = "";
 	struct hwy_pci pci;
 	int fd;
 
@@ -126,7 +127,10 @@ fetch(void *aux, uint64_t id)
 	}
 	folder_of(dev->region, path);
 	strcat(strcat(path, "/"), HWY_LEDGER_SOCKET);
-	return hwy_attach_ask(path, dev->region, id);
+	fd = hwy_attach_ask(path, dev->region, id, err);
+	if (fd == -EPERM) /* anything else comes and goes */
+		HWY_LOG(WARNING, "port %s: %s; packets take the switch", dev->name, err);
+	return fd;
 }
 
 static bool
@@ -168,7 +172,21 @@ frames_fit(const struct hwy_dev *dev)
 void
 hwy_dev_attach_tick(struct hwy_dev *dev)
 {
-	hwy_attach_tick(&dev->attach, hwy_end_up(dev->end) && frames_fit(dev));
+	uint32_t broken = hwy_attach_tick(&dev->attach, hwy_end_up(dev->end) && frames_fit(dev));
+
+	for (uint32_t slot = 0; slot < HWY_MAX_ATTACH; slot++) {
+		if ((broken >> slot & 1) == 0)
+			continue;
+		HWY_LOG(WARNING,
+			"port %s: its link with port %.*s is given up, as that one %s; packets "
+			"take "
+			"the switch",
+			dev->name, HWY_NAME_SIZE - 1,
+			hwy_region_attach(dev->region, dev->index, slot)->peer,
+			hwy_load(&dev->attach.broken[slot]) == EBADMSG
+				? "keeps it from receiving by the switch, against the protocol"
+				: "takes no packets");
+	}
 }
 
 void

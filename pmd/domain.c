@@ -162,8 +162,8 @@ tick(struct hwy_domain *d, unsigned int n)
 				d->region->geo.domain, swept, swept > 1 ? "es" : "", dropped);
 	}
 	for (size_t i = 0; i < RTE_DIM(d->devs); i++) {
-		if (d->devs[i] != NULL && d->devs[i]->role == HWY_GUEST)
-			hwy_dev_attach_tick(d->devs[i]);
+		if (d->devs[i] != NULL && d->devs[i]->role == HWY_GUEST && !d->lost)
+			hwy_dev_attach_tick(d->devs[i]); /* it answers in the port's slots */
 		else if (d->devs[i] != NULL && far != d->devs[i]->far)
 			hwy_far_tick(far = d->devs[i]->far);
 		if (d->devs[i] != NULL && d->devs[i]->eth->data->dev_started &&

@@ -282,7 +282,8 @@ tx_queue_release(struct rte_eth_dev *eth, uint16_t id)
 
 	if (dev->txq[id] == NULL)
 		return;
-	hwy_pool_drain(&dev->txq[id]->pool);
+	if (!dev->domain->lost) /* else they are others' by now */
+		hwy_pool_drain(&dev->txq[id]->pool);
 	rte_free(dev->txq[id]);
 	dev->txq[id] = NULL;
 	eth->data->tx_queues[id] = NULL;

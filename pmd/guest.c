@@ -182,7 +182,73 @@ hwy_guest_join(struct hwy_tx_queue *q)
 	}
 }
 
+/* Of the time that a receiver is given to get past a third one's lies. */
+#define STALL_PATIENCES 3
+
+/*
+ * A receiver that takes less than half a ring of packets in all that time, although each burst
+ * finds it full or without chunks: it has stopped, or wants us to.
+ */
+void
+hwy_guest_stalled(struct hwy_tx_queue *q, struct hwy_path *path)
+{
+	uint64_t now = hwy_monotonic_ms();
+	uint64_t patience_ms = (uint64_t)STALL_PATIENCES * hwy_guest_patience_ms;
+	bool goes_on = now - path->stalled_ms < patience_ms / 4;
+
+	path->stalled_ms = now;
+	if (goes_on && now - path->stalled_since_ms < patience_ms)
+		return;
+	if (goes_on && path->out.prod - path->stalled_prod <= path->out.at.mask / 2)
+		hwy_store(&q->dev->attach.broken[path->out.far->slot], ETIMEDOUT);
+	path->stalled_since_ms = now;
+	path->stalled_prod = path->out.prod;
+}
+
 /* --- receiving ----------------------------------------------------------------- */
+
+unsigned int hwy_guest_patience_ms = 2000;
+
+/* Two looks further apart are not one hold, and HOLD_PARDON of what lies between them pays for
+ * one of what was held. */
+#define HOLD_GAP_MS 20
+#define HOLD_PARDON 16
+
+/*
+ * A sender that has written a 'stop' and never gets there, or has spoilt the words that are ours
+ * or the host's, keeps us from what all others send by the switch.  A moment of that is in every
+ * switch-over.
+ */
+void
+hwy_guest_held(struct hwy_rx_queue *q, const struct hwy_inlet *down, const uint32_t *stops)
+{
+	uint64_t now = hwy_monotonic_ms();
+	uint32_t held = 0;
+
+	for (uint16_t i = 0; i < q->n_watch; i++) {
+		const struct hwy_ring *ring = q->watch[i];
+
+		if (q->watch_slot[i] != 0 &&
+		    hwy_gate_down_limit(ring, hwy_load_acquire(&ring->delivered), stops[i],
+					down->queue, down->in.cons,
+					down->in.prod_seen) == down->in.cons)
+			held |= 1u << (q->watch_slot[i] - 1);
+	}
+	for (uint32_t slot = 0; slot < HWY_MAX_ATTACH; slot++) {
+		struct hwy_hold *hold = &q->holds[slot];
+		uint64_t passed = now - hold->last_ms;
+
+		if ((held >> slot & 1) == 0)
+			continue;
+		if (passed <= HOLD_GAP_MS)
+			hold->sum_ms += passed;
+		else
+			hold->sum_ms -= RTE_MIN(hold->sum_ms, passed / HOLD_PARDON);
+		hold->last_ms = now;
+		if (hold->sum_ms >= hwy_guest_patience_ms)
+			hwy_store(&q->dev->attach.broken[slot], EBADMSG);
+	}
+}
 
 /*
  * Takes the list of links that end here over: those whose ring this queue polls, and
@@ -206,6 +272,7 @@ hwy_guest_in_links(struct hwy_rx_queue *q)
 	if (hwy_load(&port->in_gen) != gen)
 		return;
 	q->n_links = q->n_watch = 0;
+	memset(q->holds, 0, sizeof(q->holds));
 	hwy_store_release(&q->far_slots, 0);
 	for (uint32_t i = 0; i < n; i++) {
 		const struct hwy_link *link = &r->links[list[i] % r->geo.link_count];
@@ -223,6 +290,7 @@ hwy_guest_in_links(struct hwy_rx_queue *q)
 			at = far == NULL
 				     ? hwy_region_ring(r, link->ring[k])
 				     : hwy_region_ring(far->region, HWY_LINK_RING(1 - far->end, k));
+			q->watch_slot[q->n_watch] = far == NULL ? 0 : (uint8_t)(far->slot + 1);
 			q->watch[q->n_watch++] = at.ring;
 			if (k % queues == q->id) {
 				struct hwy_inlet *inlet = &q->links[q->n_links++];
@@ -282,6 +350,7 @@ hwy_guest_start(struct hwy_dev *dev)
 		q->far_slots = 0;
 		q->n_links = q->n_watch = 0;
 		q->deferred = n_rx > 1;
+		q->losable = dev->region->realm != 0;
 		q->started = true;
 	}
 	for (uint16_t i = 0; i < n_tx; i++) {
@@ -296,6 +365,7 @@ hwy_guest_start(struct hwy_dev *dev)
 		memset(q->hash, 0, sizeof(q->hash));
 		q->route_seq = 1;
 		q->far_slots = 0;
+		q->losable = dev->region->realm != 0;
 		q->started = true;
 	}
 }

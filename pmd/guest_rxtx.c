@@ -50,6 +50,19 @@ count_link(struct hwy_tx_queue *q, struct hwy_path *path, uint32_t slot,
 	hwy_count(&q->counters->bypass_bytes, sent->bytes);
 }
 
+/* Puts packets into a link's ring.  What the other VNF of a link region sees must be the packets
+ * alone; within a domain everybody sees everything. */
+static __rte_noinline uint16_t
+put_far(struct hwy_tx_queue *q, struct hwy_path *path, struct rte_mbuf **pkts, uint16_t n,
+	struct hwy_packets_bytes *sent, struct hwy_free_list *list)
+{
+	uint16_t took = hwy_put_burst(q, &path->out, pkts, n, sent, list, true);
+
+	if (unlikely(took < n))
+		hwy_guest_stalled(q, path);
+	return took;
+}
+
 /* Sends a burst of which some may go by links: runs of packets of one class. */
 static uint16_t
 tx_by_class(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n,
@@ -74,11 +87,14 @@ tx_by_class(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n,
 		if (c != NULL && c->joined) {
 			struct hwy_path *path = &q->paths[c->path];
 
-			took = hwy_put_burst(q, &path->out, pkts + done, run, &sent, list);
+			took = unlikely(path->out.far != NULL)
+				       ? put_far(q, path, pkts + done, run, &sent, list)
+				       : hwy_put_burst(q, &path->out, pkts + done, run, &sent, list,
+						       false);
 			count_link(q, path, c->slot, &sent);
 			touched[c->path] = true;
 		} else {
-			took = hwy_put_burst(q, &q->out, pkts + done, run, normal, list);
+			took = hwy_put_burst(q, &q->out, pkts + done, run, normal, list, false);
 		}
 		done = (uint16_t)(done + took);
 		if (took < run)
@@ -99,7 +115,9 @@ tx_all(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n, struct hwy_fr
 {
 	struct hwy_path *path = &q->paths[q->all->path];
 	struct hwy_packets_bytes sent = {0, 0};
-	uint16_t done = hwy_put_burst(q, &path->out, pkts, n, &sent, list);
+	uint16_t done = path->out.far != NULL
+				? put_far(q, path, pkts, n, &sent, list)
+				: hwy_put_burst(q, &path->out, pkts, n, &sent, list, false);
 
 	count_link(q, path, q->all->slot, &sent);
 	hwy_producer_publish(&path->out);
@@ -128,7 +146,7 @@ tx_once(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n)
 	} else if (q->joined > 0) {
 		done = tx_by_class(q, pkts, n, &normal, &list);
 	} else if (likely(hwy_end_up(q->dev->peer))) {
-		done = hwy_put_burst(q, &q->out, pkts, n, &normal, &list);
+		done = hwy_put_burst(q, &q->out, pkts, n, &normal, &list, false);
 	} else {
 		hwy_count(&q->counters->link_down, n);
 		done = 0;
@@ -148,7 +166,7 @@ guest_tx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	struct hwy_tx_queue *q = queue;
 	uint16_t done;
 
-	if (unlikely(n == 0 || !q->started))
+	if (unlikely(n == 0 || !q->started || !hwy_guest_has(q->dev, q->losable)))
 		return 0;
 	done = tx_once(q, pkts, n);
 	if (unlikely(done < n && q->dev->idle == HWY_IDLE_YIELD)) {
@@ -210,7 +228,7 @@ guest_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 	uint32_t stops[HWY_MAX_INLETS];
 	uint16_t done, reserve = 0, waiting = 0;
 
-	if (unlikely(!q->started))
+	if (unlikely(!q->started || !hwy_guest_has(q->dev, q->losable)))
 		return 0;
 	if (q->deferred)
 		hwy_guest_publish(q);
@@ -242,6 +260,8 @@ guest_rx(void *queue, struct rte_mbuf **pkts, uint16_t n)
 		if (limit != down->in.cons)
 			done = (uint16_t)(done + hwy_get_burst(q, &down->in, limit, pkts + done,
 							       (uint16_t)(n - done), &normal));
+		else if (q->far_slots != 0)
+			hwy_guest_held(q, down, stops);
 	}
 	if (normal.packets > 0) {
 		hwy_count(&q->counters->normal_packets, normal.packets);

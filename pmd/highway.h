@@ -91,6 +91,9 @@ struct hwy_path {
 	uint32_t link;
 	uint32_t joined;  /* classes that use it now */
 	uint32_t waiting; /* classes that are to join as soon as rule 2 allows */
+	/* of a link region, see hwy_guest_stalled() */
+	uint32_t stalled_prod;
+	uint64_t stalled_since_ms, stalled_ms;
 };
 
 struct hwy_class_entry {
@@ -107,6 +110,7 @@ struct hwy_tx_queue {
 	uint16_t id;
 	uint16_t ring; /* guest end: up ring of this queue */
 	bool started;
+	bool losable;            /* a guest end in a virtual machine: see hwy_guest_has() */
 	struct hwy_producer out; /* up ring of a guest end, down ring of a host end */
 	struct hwy_counters *counters;
 	struct hwy_pool pool;
@@ -136,6 +140,12 @@ struct hwy_inlet {
 
 #define HWY_MAX_INLETS (HWY_MAX_IN_LINKS * HWY_MAX_QUEUES)
 
+/* For how long a link region's peer has kept a queue from its down rings: hwy_guest_held() */
+struct hwy_hold {
+	uint64_t last_ms;
+	uint64_t sum_ms;
+};
+
 struct hwy_rx_queue {
 	struct hwy_dev *dev;
 	struct rte_mempool *pool;
@@ -144,6 +154,7 @@ struct hwy_rx_queue {
 	uint16_t id;
 	uint16_t room; /* bytes of data in an mbuf of the pool */
 	bool started;
+	bool losable; /* as in hwy_tx_queue */
 	bool scatter;
 	bool deferred;     /* what a burst took counts as delivered at the next call */
 	uint16_t turn;     /* which inlet goes first */
@@ -156,6 +167,8 @@ struct hwy_rx_queue {
 	struct hwy_inlet *links; /* [HWY_MAX_INLETS] guest end only */
 	/* all link rings into the port, with their queues' consumer indexes, for rule 3 */
 	const struct hwy_ring **watch;
+	uint8_t watch_slot[HWY_MAX_INLETS]; /* where each lies: attach slot + 1, or 0 */
+	struct hwy_hold holds[HWY_MAX_ATTACH];
 	/* consumer indexes of all down rings of the port, as the gates ask for them */
 	const uint32_t *down_cons[HWY_MAX_QUEUES];
 } __rte_cache_aligned;

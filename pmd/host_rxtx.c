@@ -99,7 +99,8 @@ tx_once(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n)
 
 	list.n = 0;
 	list.pool = pkts[0]->pool;
-	done = hwy_put_burst(q, &q->out, pkts, n, &sent, &list);
+	/* The switch's own buffers have held packets of other domains. */
+	done = hwy_put_burst(q, &q->out, pkts, n, &sent, &list, true);
 	hwy_producer_publish(&q->out);
 	hwy_free_flush(&list);
 	hwy_count(&q->counters->normal_packets, sent.packets);

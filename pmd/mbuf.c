@@ -4,6 +4,11 @@
 
 #include <rte_memcpy.h>
 
+/* All lines of a load at any place in it are there. */
+const uint8_t hwy_slot_mask[2 * HWY_SLOT] __rte_cache_aligned = {
+	[0 ... HWY_SLOT - 1] = 0xff,
+};
+
 #define CHUNKS_AHEAD 4 /* before a chunk's turn, its first lines are asked for */
 #define LINES_AHEAD  8
 

@@ -92,7 +92,10 @@ hwy_prefetch_write(const void *line)
 #endif
 }
 
-/* Copies one slot: HWY_SLOT bytes are read from 'from', whatever the packet's length. */
+/*
+ * Copies one slot: HWY_SLOT bytes are read from 'from', whatever the packet's length.  What
+ * lies behind the packet goes along: only for those who may see all of the sender's memory.
+ */
 static __rte_always_inline void
 hwy_copy_slot(uint8_t *restrict to, const uint8_t *restrict from)
 {
@@ -117,6 +120,43 @@ hwy_copy_slot(uint8_t *restrict to, const uint8_t *restrict from)
 	_mm_storeu_si128(out + 3, d);
 #else
 	memcpy(to, from, HWY_SLOT);
+#endif
+}
+
+/* From HWY_SLOT - n on: n bytes that keep what they are combined with, then such as clear it. */
+extern const uint8_t hwy_slot_mask[2 * HWY_SLOT]; /* mbuf.c */
+
+/*
+ * Copies one slot of which 'length' bytes, at most HWY_SLOT, are the packet's, and clears the
+ * rest, before any of it is in the ring: a reader that looks too early finds nothing either.
+ */
+static __rte_always_inline void
+hwy_copy_tail(uint8_t *restrict to, const uint8_t *restrict from, uint32_t length)
+{
+	const uint8_t *mask = &hwy_slot_mask[HWY_SLOT - length];
+#if defined(__AVX512F__)
+	_mm512_storeu_si512(to,
+			    _mm512_and_si512(_mm512_loadu_si512(from), _mm512_loadu_si512(mask)));
+#elif defined(__AVX2__)
+	const __m256i *in = (const __m256i *)(const void *)from;
+	const __m256i *keep = (const __m256i *)(const void *)mask;
+	__m256i *out = (__m256i *)(void *)to;
+
+	for (int i = 0; i < 2; i++)
+		_mm256_storeu_si256(out + i, _mm256_and_si256(_mm256_loadu_si256(in + i),
+							      _mm256_loadu_si256(keep + i)));
+#elif defined(__SSE2__)
+	const __m128i *in = (const __m128i *)(const void *)from;
+	const __m128i *keep = (const __m128i *)(const void *)mask;
+	__m128i *out = (__m128i *)(void *)to;
+
+	for (int i = 0; i < 4; i++)
+		_mm_storeu_si128(out + i,
+				 _mm_and_si128(_mm_loadu_si128(in + i), _mm_loadu_si128(keep + i)));
+#else
+	(void)mask;
+	memcpy(to, from, length);
+	memset(to + length, 0, HWY_SLOT - length);
 #endif
 }
 
@@ -211,10 +251,13 @@ uint32_t hwy_get_large(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t
  * took from 'pkts', and adds what was sent to '*sent'.
  *
  * The plain mbufs of small packets go back to their pool in runs, straight from 'pkts'.
+ *
+ * 'bare', a constant: nothing but the packets, for who must not see what else there is in the
+ * sender's buffers, such as the end of an earlier packet.
  */
 static __rte_always_inline uint16_t
 hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf **pkts, uint16_t n,
-	      struct hwy_packets_bytes *sent, struct hwy_free_list *list)
+	      struct hwy_packets_bytes *sent, struct hwy_free_list *list, const bool bare)
 {
 	/* Enough for any one packet at least: a stale view must not look like a full ring. */
 	uint32_t room = hwy_producer_room(out, 2u * n + HWY_MAX_PARTS);
@@ -233,14 +276,22 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 			const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
 
 			hwy_ahead_to_write(&at, prod + HWY_AHEAD);
-			hwy_copy_slot(hwy_ring_slot(&at, prod), data);
+			if (bare)
+				hwy_copy_tail(hwy_ring_slot(&at, prod), data,
+					      RTE_MIN(length, (uint32_t)HWY_SLOT));
+			else
+				hwy_copy_slot(hwy_ring_slot(&at, prod), data);
 			hwy_store(&at.desc[prod++ & at.mask],
 				  HWY_DESC(HWY_CHUNK_INLINE, 0, 0, length));
 			room--;
 			if (length > HWY_SLOT) {
 				/* Whoever looks through a ring finds no chunk in this one. */
 				hwy_ahead_to_write(&at, prod + HWY_AHEAD);
-				hwy_copy_slot(hwy_ring_slot(&at, prod), data + HWY_SLOT);
+				if (bare)
+					hwy_copy_tail(hwy_ring_slot(&at, prod), data + HWY_SLOT,
+						      length - HWY_SLOT);
+				else
+					hwy_copy_slot(hwy_ring_slot(&at, prod), data + HWY_SLOT);
 				hwy_store(&at.desc[prod++ & at.mask],
 					  HWY_DESC(HWY_CHUNK_INLINE, 0, 0, 0));
 				room--;

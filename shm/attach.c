@@ -2,10 +2,12 @@
 #include "attach.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -64,6 +66,7 @@ map_slot(struct hwy_attachments *a, uint32_t slot, bool up)
 		hwy_pool_init(&m->pool[q], m->region->owners, m->region->geo.chunk_count,
 			      HWY_LINK_OWNER(end), q);
 	say_up(m, up ? HWY_END_STARTED : HWY_END_STOPPED);
+	hwy_store(&a->broken[slot], 0);
 	hwy_store_release(&a->at[slot], m);
 	return 0;
 }
@@ -79,7 +82,21 @@ unmap_slot(struct hwy_attachments *a, uint32_t slot)
 	free(m);
 }
 
-static void
+/* Tells the host what a queue has found out.  True if it was not told before. */
+static bool
+say_broken(struct hwy_attachments *a, uint32_t slot)
+{
+	uint64_t broken = HWY_ATTACH(a->epoch[slot], HWY_ATTACH_BROKEN);
+	uint32_t why = hwy_load(&a->broken[slot]);
+
+	if (why == 0 || hwy_region_attach(a->region, a->port, slot)->ack == broken)
+		return false;
+	acknowledge(a, slot, a->epoch[slot], HWY_ATTACH_BROKEN, (int)why);
+	return true;
+}
+
+/* Returns true if the slot's link was found to be broken. */
+static bool
 slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 {
 	uint64_t want = hwy_load_acquire(&hwy_region_attach(a->region, a->port, slot)->want);
@@ -89,16 +106,18 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 
 	if (a->at[slot] != NULL && (!wanted || a->epoch[slot] != epoch)) {
 		if (a->in_use(a->aux, slot))
-			return; /* the next look */
+			return false; /* the next look */
 		unmap_slot(a, slot);
 		acknowledge(a, slot, a->epoch[slot], HWY_ATTACH_UNMAPPED, 0);
 	}
 	if (a->at[slot] != NULL) {
 		say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
+		return say_broken(a, slot);
 	} else if (state == HWY_ATTACH_WANTED && a->epoch[slot] != epoch) {
 		rc = map_slot(a, slot, up);
 		if (rc == -EAGAIN)
-			return; /* the next look; how long that may go on is the host's affair */
+			return false; /* the next look; how long that may go on is the host's affair
+				       */
 		a->epoch[slot] = epoch;
 		acknowledge(a, slot, epoch, rc < 0 ? HWY_ATTACH_UNMAPPED : HWY_ATTACH_MAPPED, -rc);
 	} else if (state == HWY_ATTACH_CLOSING &&
@@ -106,13 +125,17 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 		a->epoch[slot] = epoch; /* an earlier guest end's */
 		acknowledge(a, slot, epoch, HWY_ATTACH_UNMAPPED, 0);
 	}
+	return false;
 }
 
-void
+uint32_t
 hwy_attach_tick(struct hwy_attachments *a, bool up)
 {
+	uint32_t broken = 0;
+
 	for (uint32_t slot = 0; slot < a->region->geo.attach_count; slot++)
-		slot_tick(a, slot, up);
+		broken |= (uint32_t)slot_tick(a, slot, up) << slot;
+	return broken;
 }
 
 void
@@ -193,8 +216,31 @@ hwy_fd_receive(int socket, void *message, size_t size, int *fd)
 }
 
 int
-hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id)
+hwy_fd_check(int fd, const char *name, char *err)
 {
+	const int fixed = F_SEAL_SHRINK | F_SEAL_GROW;
+	int seals = fcntl(fd, F_GET_SEALS); /* fails where a file cannot have any */
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return hwy_fail(err, -EPERM, "what was handed over as %s is no file of memory",
+				name);
+	if (seals >= 0 && (seals & fixed) == fixed)
+		return 0;
+	if (st.st_nlink == 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		return hwy_fail(err, -EPERM,
+				"what was handed over as %s can be cut short by others (%s, mode "
+				"%04o, not sealed): hand over a file of mode 0600, or a memfd with "
+				"F_SEAL_SHRINK and F_SEAL_GROW",
+				name, st.st_nlink == 0 ? "no name" : "a file",
+				(unsigned int)(st.st_mode & 07777));
+	return 0;
+}
+
+int
+hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id, char *err)
+{
+	char name[HWY_NAME_SIZE];
 	struct sockaddr_un where = {.sun_family = AF_UNIX};
 	struct timeval limit = {.tv_usec = HWY_FETCH_MS * 1000};
 	struct hwy_fetch_request request = {.magic = HWY_MAGIC, .id = id};
@@ -203,10 +249,10 @@ hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id)
 
 	if (snprintf(where.sun_path, sizeof(where.sun_path), "%s", path) >=
 	    (int)sizeof(where.sun_path))
-		return -ENAMETOOLONG;
+		return hwy_fail(err, -ENAMETOOLONG, "%s is too long a path for a socket", path);
 	s = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (s < 0)
-		return -errno;
+		return hwy_fail(err, -errno, "no socket to ask %s: %s", path, strerror(errno));
 	(void)setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	(void)setsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	rc = connect(s, (struct sockaddr *)&where, sizeof(where)) < 0 ? -errno : 0;
@@ -217,6 +263,11 @@ hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id)
 	close(s);
 	if (rc == 0 && (answer.error != 0 || fd < 0))
 		rc = answer.error != 0 ? -(int)answer.error : -EPROTO;
+	if (rc < 0)
+		hwy_fail(err, rc, "%s is not to be had from %s: %s", hwy_link_region_name(id, name),
+			 path, strerror(-rc));
+	else
+		rc = hwy_fd_check(fd, hwy_link_region_name(id, name), err);
 	if (rc < 0 && fd >= 0)
 		close(fd);
 	return rc < 0 ? rc : fd;

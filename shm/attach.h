@@ -4,6 +4,7 @@
  * control thread.  See docs/internals/isolated-ports.md.
  *
  *   WANTED  ->  found and mapped, MAPPED is acknowledged; or UNMAPPED, if it cannot be had
+ *   USABLE  ->  BROKEN is acknowledged if a queue says that the peer does not do its part
  *   CLOSING, or anything of another epoch  ->  no queue uses it: unmapped, UNMAPPED
  */
 #ifndef HIGHWAY_SHM_ATTACH_H
@@ -26,6 +27,9 @@ struct hwy_attachments {
 	uint32_t epoch[HWY_MAX_ATTACH]; /* of what is mapped, or was last tried */
 	/* The data path follows these: set before, cleared after a link may lead there. */
 	struct hwy_mapping *at[HWY_MAX_ATTACH];
+	/* The data path says here why the link is to be closed: EBADMSG, the peer does not keep to
+	 * the protocol; ETIMEDOUT, it does nothing; 0 when mapped. */
+	uint32_t broken[HWY_MAX_ATTACH];
 
 	/* Finds link region 'id'.  Returns a file descriptor, which is closed afterwards, or
 	 * -errno; -EAGAIN: it may be there in a moment. */
@@ -37,8 +41,9 @@ struct hwy_attachments {
 
 void hwy_attach_init(struct hwy_attachments *a, struct hwy_region *region, uint32_t port);
 
-/* Looks at all slots.  'up': the guest end is started, as the other guest end is to see. */
-void hwy_attach_tick(struct hwy_attachments *a, bool up);
+/* Looks at all slots.  'up': the guest end is started, as the other guest end is to see.
+ * Returns those (bits) of which it was acknowledged just now that they are broken. */
+uint32_t hwy_attach_tick(struct hwy_attachments *a, bool up);
 
 /* Says so without looking at anything else; may be called by any control thread. */
 void hwy_attach_up(struct hwy_attachments *a, bool up);
@@ -48,10 +53,19 @@ void hwy_attach_close(struct hwy_attachments *a);
 
 /*
  * Asks the agent at the socket 'path' for link region 'id', as the holder of 'region'.
- * Returns a file descriptor or -errno; waits for at most HWY_FETCH_MS.
+ * Returns a file descriptor that hwy_fd_check() has found good, or -errno; waits for at most
+ * HWY_FETCH_MS.
  */
 #define HWY_FETCH_MS 500
-int hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id);
+int hwy_attach_ask(const char *path, const struct hwy_region *region, uint64_t id, char *err);
+
+/*
+ * May 'fd', which somebody has handed over as 'name', be mapped without fear that anybody cuts
+ * it short, which is a SIGBUS?  -EPERM if it is neither sealed against that (memfd_create(2)),
+ * nor a file with a name that only its owner may write to.  Its size is compared with what its
+ * header says when it is mapped.
+ */
+int hwy_fd_check(int fd, const char *name, char *err);
 
 /* What is asked, with the region's file descriptor beside it, and what is answered, with the
  * link region's if 'error' is 0. */

@@ -160,6 +160,13 @@ acknowledged(const struct side *s, enum hwy_attach_state state)
 	return s->port != NULL && hwy_load_acquire(&slot_of(s)->ack) == HWY_ATTACH(s->epoch, state);
 }
 
+/* Has the guest end the link region mapped, as far as it says? */
+static bool
+has_mapped(const struct side *s)
+{
+	return acknowledged(s, HWY_ATTACH_MAPPED) || acknowledged(s, HWY_ATTACH_BROKEN);
+}
+
 static void
 tell(const struct side *s, enum hwy_attach_state state)
 {
@@ -195,10 +202,13 @@ static bool
 rings_empty(const struct pair *p, uint32_t sender)
 {
 	for (uint32_t q = 0; q < HWY_MAX_QUEUES && p->region != NULL; q++) {
-		const struct hwy_ring *ring =
-			hwy_region_ring(p->region, HWY_LINK_RING(sender, q)).ring;
+		struct hwy_ring_at at = hwy_region_ring(p->region, HWY_LINK_RING(sender, q));
+		uint32_t left = hwy_load_acquire(&at.ring->delivered);
 
-		if (hwy_load_acquire(&ring->delivered) != hwy_load_acquire(&ring->prod))
+		left = hwy_load_acquire(&at.ring->prod) - left;
+		/* A ring's worth may be consumed and not delivered, and another one may wait;
+		 * more is nonsense, to which nobody will ever get. */
+		if (left != 0 && left <= 2 * (at.mask + 1))
 			return false;
 	}
 	return true;
@@ -448,8 +458,15 @@ wanted_tick(struct hwy_far *f, struct pair *p, bool wanted)
 static void
 usable_tick(struct hwy_far *f, struct pair *p, const struct hwy_ledger_entry *entry, bool wanted)
 {
-	for (int e = 0; e < 2; e++)
+	uint64_t within_ms = HWY_FAR_DRAIN_MS;
+
+	for (int e = 0; e < 2; e++) {
+		if (acknowledged(&p->side[e], HWY_ATTACH_BROKEN)) {
+			p->why = (int)hwy_load(&slot_of(&p->side[e])->error);
+			within_ms = HWY_FAR_BROKEN_MS;
+		}
 		wanted = wanted && acknowledged(&p->side[e], HWY_ATTACH_MAPPED);
+	}
 	for (int e = 0; e < 2; e++) {
 		struct side *x = &p->side[e], *y = &p->side[1 - e];
 		bool on = wanted && f->agent_alive && hwy_load_acquire(&entry->proof[e]) == 1 &&
@@ -463,7 +480,7 @@ usable_tick(struct hwy_far *f, struct pair *p, const struct hwy_ledger_entry *en
 							  HWY_LINK_OPEN);
 	}
 	if (!wanted)
-		enter(f, p, HWY_FAR_DRAINING, HWY_FAR_DRAIN_MS);
+		enter(f, p, HWY_FAR_DRAINING, within_ms);
 }
 
 /* Has everything that X sent by the link been delivered, or is there nobody to deliver it
@@ -475,11 +492,11 @@ drained(struct pair *p, int e)
 
 	/* A queue that never sends never says that it has seen the routes; but if there was no
 	 * route it has not used the link. */
-	if (x->port != NULL && guest_attached(x) && acknowledged(x, HWY_ATTACH_MAPPED) &&
-	    x->out != NO_LINK && hwy_load(&x->port->region->links[x->out].opened) != 0 &&
+	if (x->port != NULL && guest_attached(x) && has_mapped(x) && x->out != NO_LINK &&
+	    hwy_load(&x->port->region->links[x->out].opened) != 0 &&
 	    !hwy_host_far_left(x->port->host, x->port->port))
 		return false;
-	if (!guest_attached(y) || !acknowledged(y, HWY_ATTACH_MAPPED))
+	if (!guest_attached(y) || !has_mapped(y))
 		return true;
 	if (!hwy_end_up(&port_of(y)->end[HWY_GUEST]) || y->in == NO_LINK)
 		return true; /* nobody polls */

@@ -21,6 +21,8 @@
 #define HWY_FAR_MAP_MS   3000 /* for both guest ends to map the region */
 #define HWY_FAR_DRAIN_MS 5000 /* for the queues of both to notice, and the rings to be empty */
 #define HWY_FAR_UNMAP_MS 3000
+/* The same as HWY_FAR_DRAIN_MS, where one guest end says that the other does not do its part. */
+#define HWY_FAR_BROKEN_MS 1000
 
 struct hwy_far;
 struct hwy_far_port;

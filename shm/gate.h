@@ -116,7 +116,7 @@ hwy_gate_link_limit(struct hwy_consumer *link, const uint32_t *const *down_cons,
 		return link->prod_seen;
 	hold = hwy_load(&ring->hold_from);
 	if (hwy_before(link->cons, hold))
-		return hwy_earlier(hold, link->prod_seen);
+		return hwy_nearer(link->cons, hold, link->prod_seen);
 	if (hwy_load_acquire(&ring->open_epoch) != epoch)
 		return link->cons;
 	for (unsigned int i = 0; i < n_down; i++) {
@@ -136,7 +136,7 @@ static inline uint32_t
 hwy_gate_down_limit(const struct hwy_ring *link, uint32_t link_cons, uint32_t stop, unsigned int d,
 		    uint32_t cons, uint32_t limit)
 {
-	uint32_t epoch;
+	uint32_t epoch, opening;
 
 	if (__builtin_expect(!hwy_before(link_cons, stop), 1))
 		return limit;
@@ -145,9 +145,11 @@ hwy_gate_down_limit(const struct hwy_ring *link, uint32_t link_cons, uint32_t st
 		return cons; /* first the link, to 'stop' */
 	if (hwy_load_acquire(&link->open_epoch) != epoch)
 		return limit; /* all of it was sent before the gate */
-	if (hwy_before(hwy_load(&link->opening[d]), cons))
+	/* Once: in a link region the peer could change it between the check and its use. */
+	opening = hwy_load(&link->opening[d]);
+	if (hwy_before(opening, cons))
 		return cons;
-	return hwy_earlier(limit, hwy_load(&link->opening[d]));
+	return hwy_nearer(cons, opening, limit);
 }
 
 #endif /* HIGHWAY_SHM_GATE_H */

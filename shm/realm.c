@@ -174,7 +174,7 @@ hwy_realm_take_end(struct hwy_region *r, const char *name, uint32_t queues, uint
 void
 hwy_realm_leave_end(struct hwy_region *r, uint32_t p)
 {
-	if (hwy_load(&r->ports[p].end[HWY_GUEST].client) == r->me)
+	if (hwy_realm_holds(r, p))
 		hwy_store_release(&r->ports[p].end[HWY_GUEST].state, HWY_END_LEFT);
 	hwy_lock_drop(r->fd, HWY_LOCK_END(p, HWY_GUEST));
 }

@@ -35,6 +35,15 @@ int hwy_realm_attach(struct hwy_region *region, char *err);
  * up after, all that it had in the region is gone. */
 bool hwy_realm_beat(struct hwy_region *region);
 
+/* Is end HWY_GUEST of the port still this client's?  To be asked before the port is used: who was
+ * paused for too long may have lost it to another. */
+static inline bool
+hwy_realm_holds(const struct hwy_region *region, uint32_t port)
+{
+	return hwy_load_acquire(&region->ports[port].end[HWY_GUEST].client) == region->me &&
+	       hwy_load(&region->clients[region->me].life) == region->life;
+}
+
 /*
  * Takes end HWY_GUEST of port 'name', which must be there; NULL: the first one that is
  * free and has a host end.  Waits for a predecessor that is dead to be cleaned up after,

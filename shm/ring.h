@@ -47,6 +47,14 @@ hwy_earlier(uint32_t a, uint32_t b)
 	return hwy_before(a, b) ? a : b;
 }
 
+/* The one of 'a' and 'b' that comes first after 'from'.  Whatever 'a' is, the result is not
+ * beyond 'b', which hwy_earlier() cannot promise of a number that somebody else has written. */
+static inline uint32_t
+hwy_nearer(uint32_t from, uint32_t a, uint32_t b)
+{
+	return a - from < b - from ? a : b;
+}
+
 /* Where a ring lies in this process.  Filled in by hwy_region_ring(). */
 struct hwy_ring_at {
 	struct hwy_ring *ring;

@@ -302,6 +302,7 @@ enum hwy_attach_state {
 	HWY_ATTACH_USABLE = 3,   /* host: links lead there */
 	HWY_ATTACH_CLOSING = 4,  /* host: none does any more: unmap it */
 	HWY_ATTACH_UNMAPPED = 5, /* guest: done; what comes after WANTED, if it cannot be had */
+	HWY_ATTACH_BROKEN = 6,   /* guest: still mapped, but the other end does not do its part */
 };
 #define HWY_ATTACH(epoch, state)  ((uint64_t)(epoch) << 32 | (uint32_t)(state))
 #define HWY_ATTACH_EPOCH(word)    ((uint32_t)((word) >> 32))

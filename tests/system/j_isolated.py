@@ -208,6 +208,15 @@ def test_50_links_between_isolated_ports_come_and_go_under_traffic(t):
     same(len(one.events("proven")) >= 51, True, "proofs in the journal")
 
 
+def _beats(t, count, agent):
+    """Waits until highwayd has looked at what is wanted of link regions 'count' times."""
+    def beat():
+        with (t.dir / ".ledger").open("rb") as ledger:
+            return struct.unpack_from("<QIII", ledger.read(20))[3]
+    mark = beat()
+    wait_until(lambda: (beat() - mark) & 0xffffffff >= count, 10, "highwayd to go round", agent.logfile, [agent])
+
+
 @seconds(120)
 def test_a_link_ends_with_either_of_its_vnfs_and_returns_with_it(t):
     """The receiver, then the sender, is killed with -9 and started again, three times: the link region goes with it and
@@ -233,6 +242,8 @@ def test_a_link_ends_with_either_of_its_vnfs_and_returns_with_it(t):
     finish(source)
     finish(sink)
     _wait_closed(t, "p1", "p2")
+    _beats(t, 5, one)
+    same(list(t.dir.glob("+*")), [], "link regions although nobody is there")
     t.once("p1", "p2", count=5000, domain=ISOLATED)
 
 

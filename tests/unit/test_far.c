@@ -5,7 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -418,6 +422,119 @@ another_region_than_the_one_named_is_not_mapped(void **state)
 	close(fd);
 }
 
+/* A memfd that holds what the link region's file holds. */
+static int
+copy_in_memfd(void)
+{
+	int from = open(test_path("+0123456789abcdef"), O_RDONLY);
+	int to = memfd_create("link", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(from >= 0 && to >= 0);
+	assert_int_equal(sendfile(to, from, NULL, 2 << 20), 2 << 20);
+	close(from);
+	return to;
+}
+
+static void
+a_file_that_others_can_cut_short_is_refused(void **state)
+{
+	struct hwy_region *region = NULL;
+	int fd = copy_in_memfd(), file = open(test_path("+0123456789abcdef"), O_RDWR);
+
+	(void)state;
+	assert_int_equal(hwy_fd_check(fd, "+1", err), -EPERM);
+	assert_contains(err, "+1 can be cut short by others (no name, mode 0777, not sealed)");
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_int_equal(hwy_fd_check(fd, "+1", err), -EPERM);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), 0);
+	assert_int_equal(hwy_fd_check(fd, "+1", err), 0);
+	assert_int_equal(hwy_link_region_map(fd, ID, &region, err), 0);
+	assert_int_equal(ftruncate(fd, 0), -1);
+	hwy_region_close(region);
+	close(fd);
+
+	assert_int_equal(hwy_fd_check(file, "+2", err), 0);
+	assert_int_equal(fchmod(file, 0620), 0);
+	assert_int_equal(hwy_fd_check(file, "+2", err), -EPERM);
+	assert_contains(err, "mode 0620");
+	assert_int_equal(fchmod(file, 0600), 0);
+	assert_int_equal(hwy_fd_check(STDIN_FILENO, "+3", err), -EPERM);
+	close(file);
+}
+
+struct giver {
+	int listener, fd;
+};
+
+static void *
+give(void *giver_)
+{
+	const struct giver *giver = giver_;
+	struct hwy_fetch_request request = {0};
+	struct hwy_fetch_answer given = {.id = ID};
+	int region = -1, s = accept(giver->listener, NULL, NULL);
+
+	if (hwy_fd_receive(s, &request, sizeof(request), &region) == 0)
+		(void)hwy_fd_send(s, &given, sizeof(given), giver->fd);
+	close(region);
+	close(s);
+	return NULL;
+}
+
+static void
+what_is_asked_for_is_looked_at_before_it_is_mapped(void **state)
+{
+	struct sockaddr_un where = {.sun_family = AF_UNIX};
+	struct giver giver = {.listener = socket(AF_UNIX, SOCK_SEQPACKET, 0)};
+	pthread_t thread;
+	int fd;
+
+	(void)state;
+	snprintf(where.sun_path, sizeof(where.sun_path), "%s", test_path(HWY_LEDGER_SOCKET));
+	assert_int_equal(bind(giver.listener, (struct sockaddr *)&where, sizeof(where)), 0);
+	assert_int_equal(listen(giver.listener, 1), 0);
+	for (int sealed = 0; sealed < 2; sealed++) {
+		giver.fd = copy_in_memfd();
+		if (sealed)
+			assert_int_equal(fcntl(giver.fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW),
+					 0);
+		assert_int_equal(pthread_create(&thread, NULL, give, &giver), 0);
+		fd = hwy_attach_ask(where.sun_path, r[0], ID, err);
+		pthread_join(thread, NULL);
+		if (sealed)
+			assert_true(fd >= 0);
+		else
+			assert_int_equal(fd, -EPERM);
+		if (fd >= 0)
+			close(fd);
+		close(giver.fd);
+	}
+	close(giver.listener);
+	assert_true(hwy_attach_ask(test_path("nobody"), r[0], ID, err) < 0);
+	assert_contains(err, "+0123456789abcdef is not to be had from");
+}
+
+static void
+a_file_that_was_cut_short_is_refused(void **state)
+{
+	static const off_t sizes[] = {(2 << 20) - 4096, 1 << 20, 4096, 0};
+	struct hwy_region *region = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		int fd = copy_in_memfd();
+
+		assert_int_equal(ftruncate(fd, sizes[i]), 0);
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+		assert_int_equal(hwy_fd_check(fd, "+1", err), 0);
+		assert_int_equal(hwy_link_region_map(fd, ID, &region, err), -EPROTO);
+		assert_contains(err, sizes[i] >= 1 << 20 ? "it was cut or is damaged"
+							 : "is not a Highway region");
+		assert_null(region);
+		close(fd);
+	}
+}
+
 static void
 a_message_brings_its_file_or_none(void **state)
 {
@@ -460,6 +577,9 @@ main(void)
 		TEST(what_x_sent_is_counted_at_y),
 		TEST(the_gate_of_a_far_link_is_answered_with_ys_down_rings),
 		TEST(another_region_than_the_one_named_is_not_mapped),
+		TEST(a_file_that_others_can_cut_short_is_refused),
+		TEST(what_is_asked_for_is_looked_at_before_it_is_mapped),
+		TEST(a_file_that_was_cut_short_is_refused),
 		TEST(a_message_brings_its_file_or_none),
 	};
 

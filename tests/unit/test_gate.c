@@ -109,6 +109,28 @@ joining_notes_both_indexes_and_rings_the_bell(void **state)
 }
 
 static void
+no_gate_lets_a_reader_beyond_what_was_written(void **state)
+{
+	static const uint32_t far_off[] = {0x7fffffff, 0x80000000, 0x80000001};
+	uint32_t first = in.cons;
+
+	(void)state;
+	send(&out, 4);
+	for (uint32_t taken = 0; taken <= 4; taken += 4) {
+		in.cons = link_ring->cons = link_ring->delivered = first + taken;
+		for (size_t i = 0; i < 3; i++) {
+			link_ring->gate_epoch++;
+			link_ring->hold_from = in.cons + far_off[i];
+			assert_true(link_limit() - in.cons <= 4 - taken);
+			link_ring->open_epoch = link_ring->gate_epoch;
+			link_ring->opening[0] = downs[0]->cons + far_off[i];
+			downs[0]->prod = downs[0]->cons + 3;
+			assert_true(down_limit(0, in.cons + 1) - downs[0]->cons <= 3);
+		}
+	}
+}
+
+static void
 nobody_joins_while_a_gate_is_open(void **state)
 {
 	(void)state;
@@ -492,6 +514,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH(a_fresh_link_may_be_joined),
 		BOTH(joining_notes_both_indexes_and_rings_the_bell),
+		BOTH(no_gate_lets_a_reader_beyond_what_was_written),
 		BOTH(nobody_joins_while_a_gate_is_open),
 		BOTH(nobody_joins_before_the_last_leave_is_drained),
 		BOTH(a_link_without_a_gate_is_read_to_its_end),

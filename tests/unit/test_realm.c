@@ -157,6 +157,49 @@ a_successor_in_the_slot_of_a_client_taken_for_dead_is_left_alone(void **state)
 	hwy_region_close(next);
 }
 
+/* All slots but one have had more lives than it. */
+static void
+only_slot_left(uint32_t slot)
+{
+	for (uint32_t c = 1; c < HWY_MAX_CLIENTS; c++) {
+		if (c != slot && here->clients[c].state == HWY_CLIENT_FREE)
+			here->clients[c].life = UINT32_MAX - 1;
+	}
+}
+
+static void
+a_client_that_was_paused_too_long_knows_it_and_touches_nothing(void **state)
+{
+	(void)state;
+	for (int same_slot = 0; same_slot < 2; same_slot++) {
+		struct hwy_region *there = guest_with_port(), *next;
+		uint32_t slot = there->me;
+
+		assert_true(hwy_realm_holds(there, port));
+		assert_int_equal(hwy_region_sweep(here, NULL), 0);
+		here->watch[slot].since_ms -= HWY_BEAT_LAPSE_MS + 1000;
+		assert_int_equal(hwy_region_sweep(here, NULL), 1);
+		assert_false(hwy_realm_holds(there, port)); /* before another has it, */
+		if (same_slot)
+			only_slot_left(slot);
+		next = guest_with_port();
+		assert_int_equal(next->me == slot, same_slot);
+		assert_false(hwy_realm_holds(there, port)); /* and when */
+		assert_true(hwy_realm_holds(next, port));
+		assert_false(hwy_realm_beat(there));
+		/* It ends in good order, which must not end the other one. */
+		hwy_port_detach(there, port, HWY_GUEST);
+		hwy_region_close(there);
+		assert_int_equal(guest_end()->state, HWY_END_STOPPED);
+		assert_int_equal(hwy_region_sweep(here, NULL), 0);
+		assert_true(hwy_realm_holds(next, port));
+		assert_true(hwy_realm_beat(next));
+		hwy_port_detach(next, port, HWY_GUEST);
+		hwy_region_close(next);
+		assert_int_equal(hwy_region_sweep(here, NULL), 1);
+	}
+}
+
 int
 main(void)
 {
@@ -166,6 +209,7 @@ main(void)
 		TEST(a_process_does_not_take_the_port_of_a_guest),
 		TEST(what_is_said_counts_for_one_life_only),
 		TEST(a_guest_without_a_beat_is_dead_unless_it_is_paused),
+		TEST(a_client_that_was_paused_too_long_knows_it_and_touches_nothing),
 		TEST(a_successor_in_the_slot_of_a_client_taken_for_dead_is_left_alone),
 	};
 
