@@ -87,8 +87,10 @@ def search(chain, plan, saturated):
     """Non-drop rate, both ways together, in Mpps: the highest at which nothing is lost, nor held back.
 
     A binary search between none and twice what arrived at saturation ('saturated', in packets a second, both
-    ways), as a switch that is offered too much may carry less than it could."""
+    ways), as a switch that is offered too much may carry less than it could.  In the end the rates that failed
+    are tried once more, upwards, so that one that failed for another reason does not decide."""
     low, high, found = 0.0, saturated, 0.0  # each way
+    failed = []
     for _ in range(plan.ndr_steps):
         rate = (low + high) / 2
         carried = _carried(chain, plan, rate)
@@ -96,6 +98,12 @@ def search(chain, plan, saturated):
             low, found = rate, carried
         else:
             high = rate
+            failed.append(rate)
+    for rate in reversed(failed):
+        carried = _carried(chain, plan, rate)
+        if not carried:
+            break
+        found = carried
     chain.halt_traffic()
     return {"mpps": found / 1e6}
 
