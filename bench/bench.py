@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The benchmark: Highway beside its peers, on two cores.
 
-Writes build/bench/results.json, plots, and report.md.  BENCH=quick in the environment
-measures less (about 4 minutes on a quiet machine), BENCH=smoke only tries everything once.  One that was
+Writes build/bench/results.json, plots, and report.md, in about 25 minutes on a quiet machine.  BENCH=quick in
+the environment measures less (about 5 minutes), BENCH=smoke only tries everything once.  One that was
 interrupted goes on where it was; --fresh begins anew.
 """
 
@@ -57,22 +57,20 @@ def main():
     if args.fresh:
         shutil.rmtree(folder, ignore_errors=True)
     runs = results.Runs(folder, plan.settings(), args.report)
-    complete, troubles = True, []
-    if not args.report:
-        complete, troubles = measure(args, plan, runs, folder, only)
+    troubles = [] if args.report else measure(args, plan, runs, folder, only)
     for trouble in troubles:
         print(f"bench: failed: {trouble}", file=sys.stderr)
     if not runs.lines:
         print("bench: there are no runs to report", file=sys.stderr)
         return 1
-    found = results.collect(runs, {"mode": mode, "machine": runs.machine, "commands": runs.commands,
-                                   "plan": plan.settings(),
-                                   "scheduling": runs.scheduling, "rule": RULE.format(tries=plan.tries), "complete": complete and not troubles})
+    found = results.collect(runs, {"mode": mode, "machine": runs.machine, "plan": plan.settings(),
+                                   "scheduling": runs.scheduling, "rule": RULE.format(tries=plan.tries),
+                                   "complete": runs.complete})
     (out / "results.json").write_text(json.dumps(found, indent=1) + "\n")
     drawn = plots.draw(out, found)
     report.write(out / "report.md", found, drawn)
     print(f"bench: {out}/report.md, results.json and {len(drawn)} plots are written"
-          + ("" if complete else "; not all runs are there yet: call it again"))
+          + ("" if runs.complete else "; not all runs are there yet: call it again"))
     for name, value in found["ratios"].items():
         print(f"  {name:32} {'-' if value is None else f'{value:.3g}'}")
     if args.publish:
@@ -81,13 +79,14 @@ def main():
 
 
 def measure(args, plan, runs, folder, only):
-    """Does all passes that are not done yet; returns (all done, troubles)."""
-    start, troubles = time.monotonic(), []
+    """Does the passes of the figures 'only' that are not done yet; returns what went wrong."""
+    start, troubles, every = time.monotonic(), [], []
     with Lab(folder / "logs") as lab:
         huge = HugePages(lab, HUGE_2M)
         runs.describe(machine.describe(huge))
         rig = Rig(lab, args.build, huge, plan.tries)
         try:
+            every = [each for figure in FIGURES.values() for each in figure.passes(rig, plan)]
             passes = [each for name in only for each in FIGURES[name].passes(rig, plan)]
             passes.sort(key=lambda each: each.round)  # Stable: the figures keep their order.
             left = [each for each in passes if not each.done(runs)]
@@ -96,7 +95,7 @@ def measure(args, plan, runs, folder, only):
             for index, each in enumerate(left):
                 rest = sum(other.seconds for other in left[index:])
                 if args.budget and time.monotonic() - start + each.seconds > args.budget:
-                    return False, troubles
+                    break
                 print(f"[{len(passes) - len(left) + index + 1:3}/{len(passes)}] {time.monotonic() - start:5.0f} s, "
                       f"about {rest:4.0f} s left: {each.title}", flush=True)
                 try:
@@ -104,9 +103,10 @@ def measure(args, plan, runs, folder, only):
                 except (LabError, TimeoutError) as error:
                     troubles.append(f"{each.title}: {error}")
         finally:
-            runs.scheduling = "SCHED_RR while measuring" if rig.realtime else "as usual, SCHED_RR was refused"
+            runs.conclude(all(each.done(runs) for each in every),
+                          "SCHED_RR while measuring" if rig.realtime else "as usual, SCHED_RR was refused")
             rig.close()
-    return True, troubles
+    return troubles
 
 
 def publish(out, target, drawn):

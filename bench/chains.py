@@ -12,6 +12,7 @@ VNF's two ports are connected: the classes here.
 import json
 import os
 import time
+from contextlib import contextmanager
 
 from lab import LabError, Ovs, ProcessDied, run, wait_until
 from tests.system.region import Region
@@ -24,6 +25,8 @@ OVS_MB, VNF_MB = 512, 64
 STAMP = 64
 """Every how many packets one carries a time stamp."""
 RXD = 1024
+SLEEP = {"pmd-maxsleep": "500"}
+"""Microseconds at most, of each look that finds nothing."""
 
 
 class Chain:
@@ -80,7 +83,7 @@ class Chain:
         vdevs, ports = [], {}
         for number, port in enumerate(("nic0", "nic1")):
             socket = self.rig.lab.rundir / f"{port}-{self.turn}.sock"
-            ports[port] = "dpdk", {"dpdk-devargs": _memif(f"{self.turn}{number}", "server", socket), "n_rxq": 2}
+            ports[port] = "dpdk", {"dpdk-devargs": _memif(self.rig.turn(), "server", socket), "n_rxq": 2}
             vdevs.append(_memif(number, "client", socket))
         self._add(ports)
         self.outside = self.rig.traffic(f"{self.name}-outside", "gensink", vdevs, (VNF_CPU,), hold=True, bidir=True,
@@ -160,6 +163,13 @@ class Chain:
         # One transaction, so that a link that stays is not taken down in between.
         self.ovs.ofctl("--bundle", "replace-flows", BRIDGE, "-", stdin="".join(rule + "\n" for rule in rules))
 
+    @contextmanager
+    def sleepy(self):
+        """Lets the switch's thread sleep when it has nothing to do, while this holds."""
+        self.ovs.set_other_config(**{**SLEEP, **self.other_config})
+        yield
+        self.ovs.set_other_config(**{"pmd-maxsleep": 0, **self.other_config})
+
     # -- measuring ----------------------------------------------------------
 
     @property
@@ -182,8 +192,12 @@ class Chain:
         """Returns when packets take the path that is measured."""
 
     def halt_traffic(self):
-        """Has the sources stop; returns when nothing is under way."""
+        """Has the sources stop, and all run at their usual priority again."""
+        self.quiet()
         self.rig.hurry(self.processes(), False)
+
+    def quiet(self):
+        """Has the sources stop; returns when nothing is under way."""
         for source in self.sources:
             source.control("stop")
         before = None
@@ -200,41 +214,44 @@ class Chain:
 
     def measure(self, seconds):
         """One run with the traffic that is on: rates, latency, use of the cores."""
+        before = self._cycles()  # It starts a program: not while packets are counted.
         reset(*self.sources)
-        grown = self.rig.watch(seconds, self.processes(), self._probe)
+        pmd_cpu, vnf_cpu = self.rig.watch(seconds, self.processes(), self._probe)
         reports = [report(source) for source in self.sources]
-        busy, idle, pmd_cpu, vnf_cpu = grown
+        busy, idle = (new - old for new, old in zip(self._cycles(), before))
         mpps = sum(each["received"] / each["duration_s"] for each in reports) / 1e6
         latency = [each["latency_us"] for each in reports if each["latency_us"]["samples"]]
-        found = {"mpps": mpps, "sent_mpps": sum(each["sent"] / each["duration_s"] for each in reports) / 1e6,
-                 "busy": busy / (busy + idle) if busy + idle else 0.0, "pmd_cpu": pmd_cpu, "vnf_cpu": vnf_cpu,
+        found = {"mpps": mpps, "busy": busy / (busy + idle) if busy + idle else 0.0, "pmd_cpu": pmd_cpu, "vnf_cpu": vnf_cpu,
                  "cpu_us_per_packet": (pmd_cpu + vnf_cpu) / max(mpps, 1e-6)}
         for key, name in (("p50", "p50"), ("p99", "p99"), ("max", "worst")):
             found[name] = sum(each[key] for each in latency) / max(1, len(latency))
         return found
 
+    def _cycles(self):
+        """Cycles that the switch's core worked, and idled."""
+        stats = self.ovs.pmd_stats()[SWITCH_CPU]
+        return stats.get("processing cycles", 0), stats.get("idle cycles", 0)
+
     def _probe(self):
-        """Cycles that the switch's core worked, and idled; seconds of CPU time of its
-        thread, and of the VNFs."""
-        busy, idle = 0, 0
-        if self.ovs:
-            stats = self.ovs.pmd_stats()[SWITCH_CPU]
-            busy, idle = stats.get("processing cycles", 0), stats.get("idle cycles", 0)
-        return (busy, idle, cpu_time(self.ovs.vswitchd, "pmd-") if self.ovs else 0.0,
-                sum(cpu_time(vnf) for vnf in self.vnfs))
+        """Seconds of CPU time of the switch's thread, and of the VNFs."""
+        return cpu_time(self.ovs.vswitchd, "pmd-"), sum(cpu_time(vnf) for vnf in self.vnfs)
 
     def loss(self, rate, seconds):
-        """Packets lost, and sent, at 'rate' each way over 'seconds'."""
+        """Packets lost at 'rate' each way for 'seconds', and packets a second that were carried, both ways
+        together.  All are at their priority before the first packet and until the last has arrived; what a
+        source sent a second is taken over the time in which it did send."""
+        self.rig.hurry(self.processes())
         reset(*self.sources)
+        for source in self.sources:
+            report(source)  # Its counters are zero now, before anybody sends.
         for source in self.sources:
             source.control(f"rate {int(rate)}")
             source.control("start")
-        self.rig.hurry(self.processes())
         self.rig.watch(seconds, self.processes())
-        self.halt_traffic()
+        self.quiet()
         reports = [report(source) for source in self.sources]
-        sent = sum(each["sent"] for each in reports)
-        return sent - sum(each["received"] for each in reports), sent
+        lost = sum(each["sent"] for each in reports) - sum(each["received"] for each in reports)
+        return lost, sum(each["tx_mpps"] for each in reports) * 1e6
 
     def command_lines(self):
         lines = {"ovs other_config": [f"{key}={value}" for key, value in self.ovs.other_config.items()]}
@@ -249,7 +266,7 @@ class Highway(Chain):
     name = "highway"
     hw_offload = True
     bypass = True
-    other_config = {"pmd-maxsleep": "500"}
+    other_config = SLEEP
 
     def start(self):
         self.domain = f"c{self.rig.turn()}"

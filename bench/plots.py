@@ -6,23 +6,26 @@ import shutil
 from lab import LabError, run
 
 from . import model
+from .results import SETUP_PARTS
 
 TITLES = {
     "highway": "Highway, bypass", "highway-normal": "Highway, normal channel", "ovs-vhost": "OVS, vhost-user",
     "ovs-memif": "OVS, memif", "memif-zc": "direct memif, zero-copy", "memif-copy": "direct memif, copy",
     "vhost": "direct virtio-user to vhost", "vhost-out": "direct vhost to virtio-user", "net-ring": "net_ring (no isolation)",
-    "ring-floor": "bare ring (floor)",
+    "ring-floor": "bare ring (floor)", "highway-driver": "Highway, without highwayd",
 }
 COLOURS = {"highway": "#0060ad", "highway-normal": "#6fa8dc", "ovs-vhost": "#c0392b", "ovs-memif": "#e67e22",
            "memif-zc": "#27ae60", "memif-copy": "#82c99d", "vhost": "#8e44ad", "vhost-out": "#bb8fce",
            "net-ring": "#555555", "ring-floor": "#aaaaaa", "model": "#000000"}
+SETUP_COLOURS = {"highway": "#0060ad", "highway-driver": "#6fa8dc"}
 
 
 class Plot:
-    """One plot: series of (x, y, low, high) points, or bars."""
+    """One plot: series of (x, y, low, high) points, or bars, with 'labels' below them if given."""
 
-    def __init__(self, name, title, xlabel, ylabel, log=False, bars=False):
+    def __init__(self, name, title, xlabel, ylabel, log=False, bars=False, labels=()):
         self.name, self.title, self.xlabel, self.ylabel, self.log, self.bars = name, title, xlabel, ylabel, log, bars
+        self.labels = labels
         self.series = []
 
     def add(self, title, points, colour, dashed=False):
@@ -43,14 +46,17 @@ class Plot:
             dash = " dashtype 2" if dashed else ""
             if self.bars:
                 parts.append(f"$d{number} using 1:2 with boxes lc rgb '{colour}' title \"{title}\"")
-                parts.append(f"$d{number} using 1:2:3:4 with yerrorbars pt 0 lc rgb 'black' notitle")
+                if len(points[0]) > 2:
+                    parts.append(f"$d{number} using 1:2:3:4 with yerrorbars pt 0 lc rgb 'black' notitle")
             elif dashed:
                 parts.append(f"$d{number} using 1:2 with lines lw 2 lc rgb '{colour}'{dash} title \"{title}\"")
             else:
                 parts.append(f"$d{number} using 1:2 with linespoints lw 2 pt 7 ps 0.6 lc rgb '{colour}' title \"{title}\"")
                 parts.append(f"$d{number} using 1:2:3:4 with yerrorbars pt 0 lc rgb '{colour}' notitle")
         if self.bars:
-            lines += ["set boxwidth 0.8", "unset xtics", "set xrange [-0.7:*]"]
+            ticks = ", ".join(f"\"{label}\" {number}" for number, label in enumerate(self.labels))
+            lines += ["set boxwidth 0.8", f"set xtics ({ticks}) rotate by -35" if ticks else "unset xtics",
+                      f"set xrange [-0.7:{len(self.labels) - 0.3 if ticks else '*'}]"]
         return "\n".join(blocks + lines + ["plot " + ", \\\n  ".join(parts), ""])
 
 
@@ -126,9 +132,10 @@ def _latency(figures):
 
 def _cores(figures):
     rows = figures.get("cores", [])
-    for load, title in (("saturation", "at saturation"), ("rate", "at the rate of the latency figure")):
+    for name, load, title in (("saturation", "saturation", "at saturation"), ("rate", "rate", "at the rate of the latency figure"),
+                              ("sleep", "rate, pmd-maxsleep", "at that rate, all with pmd-maxsleep")):
         chosen = [row for row in _select(rows, load=load, scenario="inside") if row["size"] == 64]
-        plot = Plot(f"switch-core-{load}", f"Use of the switch's core, 64 bytes, {title}", "VNFs in the chain",
+        plot = Plot(f"switch-core-{name}", f"Use of the switch's core, 64 bytes, {title}", "VNFs in the chain",
                     "share of the core's time")
         for variant in _variants(chosen):
             plot.add(TITLES[variant], _line(_select(chosen, variant=variant), "busy"), COLOURS[variant])
@@ -143,13 +150,24 @@ def _cores(figures):
 
 
 def _setup(figures):
-    rows = figures.get("setup", [])
-    plot = Plot("setup", "From the flow-mod to the first packet on the other path: p50 (bar) to p99", "", "milliseconds",
-                bars=True)
-    colours = iter(("#0060ad", "#6fa8dc", "#27ae60", "#82c99d"))
-    for number, row in enumerate(rows):
-        p50, p99 = row["setup_ms"]["p50"], row["setup_ms"]["p99"]
-        plot.add(f"{row['kind']}, {row['cores']}", [(number, p50, p50, p99)], next(colours, "#555555"))
+    rows = sorted(figures.get("setup", []), key=lambda r: (r["variant"], list(SETUP_PARTS).index(r["kind"]), r["cores"]))
+    labels = [f"{row['kind']}, {row['cores']}" + (", no highwayd" if row["variant"] == "highway-driver" else "") for row in rows]
+    plot = Plot("setup", "To the first packet received by the other path: p50 (bar) to p99", "", "milliseconds", bars=True,
+                labels=labels)
+    for variant in _variants(rows):
+        plot.add(TITLES[variant], [(number, row["setup_ms"]["p50"], row["setup_ms"]["p50"], row["setup_ms"]["p99"])
+                                   for number, row in enumerate(rows) if row["variant"] == variant], SETUP_COLOURS[variant])
+    yield plot
+    plot = Plot("setup-parts", "To the first packet received by the other path, in its parts: means", "", "milliseconds", bars=True, labels=labels)
+    stages = ("to the proof", "to the route", "to the first packet sent", "to its reception")
+    for stage, colour in reversed(list(zip(range(len(stages)), ("#c0392b", "#0060ad", "#27ae60", "#aaaaaa")))):
+        # A bar reaches to the end of its part; the shorter ones are drawn over it.
+        points = []
+        for number, row in enumerate(rows):
+            parts = SETUP_PARTS[row["kind"]]
+            ends = len(parts) - (len(stages) - 1 - stage)
+            points.append((number, sum(row["parts"][part]["mean"] for part in parts[:ends] if part in row["parts"])))
+        plot.add(stages[stage], points, colour)
     yield plot
 
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """report.md: machine, method, tables and plots of one run."""
 
-import shlex
-
 from . import model
 from .plots import TITLES
+from .results import SETUP_PARTS, median
 
 PROMISES = [  # ratio, what, at least (True) or at most (False), how much
     ("direct64_vs_memif_zc", "direct link, 64 B, over memif zero-copy", True, 2.2),
@@ -29,8 +28,10 @@ METHOD = """\
   the devices differ. A chain of N VNFs with source and sink inside is N processes, of which the
   first and the last send and receive, and the others forward both ways. With traffic from outside
   all N forward, and one more process sends and receives at two memif ports of the switch.
-- **Every poller yields** the processor after a round that moved nothing: `--idle yield` in the
-  tool, so that no driver needs an option for it; all of net_highway's guest ends are `idle=poll`.
+- **Every poller yields** the processor after a round that moved nothing, and after 2048 packets in a row:
+  `--idle yield` in the tool, so that no driver needs an option for it; all of net_highway's guest ends are
+  `idle=poll`. Without the second, a source that is never held back keeps its core for whole time slices from those that
+  are to receive; vhost-user carried a hundredth then, at times.
 - **Scheduling**: real-time round robin for all programs of a run, where that is allowed: nothing else takes the cores,
   and a poller that yields leaves its core to the next one at once. Linux's fair scheduler makes a
   thread that yields wait behind whatever else runs, for milliseconds, which hits longer chains in
@@ -43,20 +44,52 @@ METHOD = """\
   MTU, 1500, is everybody's.
 - **Interleaved**: every round measures each variant once more, in new processes each time.
 - **Throughput** is what arrived in the time, both ways together. The *non-drop rate* is found by binary
-  search: the highest rate at which nothing at all is lost.
+  search: the highest rate at which nothing at all is lost in {ndr_seconds:g} s, and at least 97% of it could be sent
+  (a full ring of the bypass holds its sender back, and loses nothing). A rate has to fail three times, since
+  whatever else wants a core for a moment makes a ring run over, and those that failed are tried again in the end. Sources are stopped, and the last packet has arrived,
+  before priorities are given up; what a source sent a second is taken from its first to its last packet.
 - **Latency** from the time stamp before a packet is first offered to the device to its reception,
-  one packet in 64, at a rate that all variants carry ({rate:,} packets a second each way).
+  one packet in 64, at a rate that all variants carry ({latency_rate:,} packets a second each way).
 - **The switch's core**: CPU time of the PMD thread (a thread that sleeps uses none); *working* is
-  the share of its cycles that moved packets, as `dpif-netdev/pmd-stats-show` counts them.
+  the share of its cycles that moved packets, as `dpif-netdev/pmd-stats-show` counts them. Where the table says
+  *rate, pmd-maxsleep* the peers have `pmd-maxsleep=500` as well; Highway's bypass always has.
 - {rule}
 """
+
+
+SETUP_METHOD = """\
+Milliseconds between two stamps of one program, `rule-clock`, which has an OpenFlow connection open all the while and
+looks at the region every 0.1 ms. No program is started in between, and all stamps are as late as the look that
+saw them. What is between the two:
+
+- *flow-mod*: traffic is on (100,000 packets a second, through the switch to two ports). From before the flow-mod that
+  makes the link point-to-point is written to the connection, to the look at which the receiver has counted a packet
+  that came by the link.
+- *first packet*: the rule is there, Open vSwitch has no megaflow of it (`revalidator/purge`) and the sender has
+  stopped; it begins again. From the last look at which it had not sent yet, to the same end. Its first packets go
+  to the switch.
+- *way back*: traffic is on, by the link. From before a flow-mod that adds a second output, to the look at which the
+  receiver has counted a packet that came from the switch after the sender had lost its route.
+
+Each part begins where the one before ends; a part that some repetitions did not have says in how many it was there
+(the link may open by Open vSwitch's own offloaded flow before the proof is there). *Highway, bypass* is what a user
+runs, with `highwayd`; `setup_ms_p50_...` are its larger p50 of *flow-mod* and *first packet*. Without `highwayd` the link
+opens when Open vSwitch's offload thread gets to it, which looks every 64 ms after a rest (there are 0.2 s of it before
+each measurement); and with or without, a flow that it has offloaded stays routed on the way back until it takes it
+away. `highway-debounce-ms` is 0, as each change is one by itself here and not flapping, for which `highwayd` waits
+with a proof.
+
+*Saturated*: sender, receiver, `highwayd` and Open vSwitch's control threads share CPU 0 and the PMD thread polls on
+CPU 1. *Free core*: sender and receiver share CPU 1 with the PMD thread, which has `pmd-maxsleep` as in the chains, and
+CPU 0 is the control threads'. Nothing but `rule-clock` has real-time priority; it is on CPU 1 and took {cpu:.0f}% of it
+while it waited (median). The switch answered a barrier behind the flow-mod after {applied} ms (median)."""
 
 
 def write(path, found, drawn):
     about = found["about"]
     figures = found["figures"]
     parts = ["# Benchmark", "", *_machine(about), "", "## Ratios", "", *_ratios(found["ratios"]), "", "## Method", "",
-             METHOD.format(rule=about["rule"], rate=about["plan"]["latency_rate"]), "## One link", "", *_direct(figures),
+             METHOD.format(rule=about["rule"], **about["plan"]), "## One link", "", *_direct(figures),
              "", *_images(drawn, "direct-"), "## Throughput against chain length", "", *_throughput(figures), "",
              *_images(drawn, "throughput-"), "## Non-drop rate", "", *_plain(figures.get("ndr", []), ("chain", "scenario")), "",
              "## Latency against chain length", "", *_latency(figures), "", *_images(drawn, "latency-"),
@@ -178,15 +211,18 @@ def _cores(figures):
 
 
 def _setup(figures):
+    rows = figures.get("setup", [])
     lines = []
-    for r in figures.get("setup", []):
-        parts = ", ".join(f"{name} {_number(v['p50'])}" for name, v in r["parts_ms"].items())
-        lines.append([f"{r['kind']}, {r['cores']}", _number(r["setup_ms"]["p50"]), _number(r["setup_ms"]["p99"]),
-                      _number(r["min"]), _number(r["max"]), str(r["runs"]), parts])
-    return ["Milliseconds from the start of `ovs-ofctl` to the first packet received by the other path, with traffic on "
-            "all the while; the parts are medians. *flow-mod* is the run time of `ovs-ofctl`, which overlaps with the "
-            "others.", "",
-            *_table(["what", "p50", "p99", "min", "max", "times", "parts, p50 (ms)"], lines)]
+    for r in sorted(rows, key=lambda r: (r["variant"], list(SETUP_PARTS).index(r["kind"]), r["cores"])):
+        parts = ", ".join(f"{name} {_number(part['p50'])}" + (f" (in {part['runs']} of {r['runs']})" if part["runs"] < r["runs"] else "")
+                          for name, part in r["parts"].items())
+        lines.append([TITLES[r["variant"]], f"{r['kind']}, {r['cores']}", _number(r["setup_ms"]["p50"]),
+                      _number(r["setup_ms"]["p99"]), _number(r["min"]), _number(r["max"]), str(r["runs"]), parts])
+    text = []
+    if rows:
+        text = ["", SETUP_METHOD.format(cpu=100 * median([r["watch_cpu"] for r in rows]), applied=_number(
+            median([r["applied_ms"]["p50"] for r in rows if "applied_ms" in r])))]
+    return [*_table(["variant", "what", "p50 (ms)", "p99", "min", "max", "times", "parts, p50 (ms)"], lines), *text]
 
 
 def _steps(figures):
@@ -220,26 +256,6 @@ def _growth(figures):
 
 def _commands(about):
     lines = []
-    for what, argvs in about["commands"].items():
-        lines += [f"### {what}", "", "```"]
-        for name, argv in argvs.items():
-            lines.append(f"{name}: {_shorten(argv)}")
-        lines += ["```", ""]
+    for what, words in about["commands"].items():
+        lines += [f"### {what}", "", "```", *(f"{name}: {line}" for name, line in words.items()), "```", ""]
     return lines
-
-
-def _shorten(argv):
-    """A command line without what only this machine and this run have."""
-    words, skip = [], False
-    for word in argv:
-        if skip:
-            skip = False
-            continue
-        if word in ("--json", "--stats-file", "--file-prefix", "--huge-dir"):
-            skip = True
-            continue
-        for part in word.replace(",", " ").replace("=", " ").split():
-            if part.startswith("/") and "/" in part[1:]:
-                word = word.replace(part, part.rsplit("/", 1)[1])
-        words.append(word)
-    return shlex.join(words)

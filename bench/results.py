@@ -6,10 +6,19 @@ the point, "values": {...}, "disturbed": reason or null}.
 """
 
 import json
+import re
+import shlex
 import statistics
 from pathlib import Path
 
+LONG_PATH = re.compile(r"(?<![\w./-])/[^\s,=:]*/([^\s,=:/]+)")
 NAMES = ("variant", "chain", "size", "direction")
+SETUP_PARTS = {
+    "flow-mod": ("to proof", "to route", "to first packet sent", "to its reception"),
+    "first packet": ("to route", "to first packet sent", "to its reception"),
+    "way back": ("to withdrawal of the proof", "to withdrawal of the route", "to first packet sent", "to its reception"),
+}
+"""By kind, in the order in which they happen: each part begins where the one before ends."""
 
 
 class Runs:
@@ -23,7 +32,7 @@ class Runs:
         self._about = Path(folder) / "about.json"
         about = json.loads(self._about.read_text()) if self._about.exists() else {}
         self.machine, self.commands = about.get("machine", {}), about.get("commands", {})
-        self.scheduling = about.get("scheduling", "?")
+        self.scheduling, self.complete = about.get("scheduling", "?"), about.get("complete", False)
         head = json.loads(json.dumps({"settings": settings}))
         if self.path.exists():
             lines = [json.loads(line) for line in self.path.read_text().splitlines() if line.endswith("}")]
@@ -40,9 +49,16 @@ class Runs:
         self.lines.append(line)
         with self.path.open("a") as file:
             file.write(json.dumps(line) + "\n")
+        self._tell_about()
 
+    def conclude(self, complete, scheduling):
+        """Notes whether all runs are there, for whoever only reads them."""
+        self.complete, self.scheduling = complete, scheduling
+        self._tell_about()
+
+    def _tell_about(self):
         self._about.write_text(json.dumps({"machine": self.machine, "commands": self.commands,
-                                           "scheduling": self.scheduling}))
+                                           "scheduling": self.scheduling, "complete": self.complete}))
 
     def describe(self, machine):
         self.machine = machine
@@ -98,13 +114,10 @@ def _row(row, main):
     if main == "latency":
         out["latency_us"] = {p: row[p]["median"] for p in ("p50", "p99")}
         out["min"], out["max"] = ({p: row[p][side] for p in ("p50", "p99")} for side in ("min", "max"))
-    elif main == "setup_ms":
-        out["setup_ms"] = row["setup_ms"]
-        out["min"], out["max"] = row["min"], row["max"]
     else:
         out[main] = row[main]["median"]
         out["min"], out["max"] = row[main]["min"], row[main]["max"]
-    out |= {key: value for key, value in row.items() if isinstance(value, dict) and key not in (main, "setup_ms", "p50", "p99")}
+    out |= {key: value for key, value in row.items() if isinstance(value, dict) and key not in (main, "p50", "p99")}
     return out
 
 
@@ -113,8 +126,13 @@ def percentile(values, percent):
     return values[min(len(values) - 1, int(len(values) * percent / 100))] if values else None
 
 
+def spans(values):
+    return {"p50": percentile(values, 50), "p99": percentile(values, 99)}
+
+
 def setup_rows(runs):
-    """Set-up times: percentiles over the repetitions."""
+    """Set-up times: percentiles over the repetitions.  "parts": one after the other; "mean" counts a repetition
+    without that part as zero, so that means add up, the percentiles are of the "runs" that had it."""
     groups = {}
     for run in runs:
         key = run["variant"], run["cores"], run["kind"]
@@ -123,17 +141,36 @@ def setup_rows(runs):
     for (variant, cores, kind), values in groups.items():
         total = [v["total"] for v in values]
         row = {"variant": variant, "chain": 2, "size": 64, "direction": "one", "cores": cores, "kind": kind,
-               "runs": len(total), "setup_ms": {"p50": percentile(total, 50), "p99": percentile(total, 99)},
-               "min": min(total), "max": max(total), "disturbed": 0}
-        row["parts_ms"] = {part: {"p50": percentile([v[part] for v in values if part in v], 50),
-                                  "p99": percentile([v[part] for v in values if part in v], 99)}
-                           for part in values[0] if part != "total"}
+               "runs": len(total), "setup_ms": spans(total), "min": min(total), "max": max(total), "disturbed": 0,
+               "parts": {}, "watch_cpu": median([v["cpu"] for v in values])}
+        applied = [v["applied"] for v in values if "applied" in v]
+        if applied:
+            row["applied_ms"] = spans(applied)
+        for part in SETUP_PARTS[kind]:
+            times = [v[part] for v in values if part in v]
+            if times:
+                row["parts"][part] = {**spans(times), "mean": sum(times) / len(values), "runs": len(times)}
         rows.append(row)
     return rows
 
 
+def shorten(argv):
+    """A command line without what only this machine and this run have."""
+    words, skip = [], False
+    for word in map(str, argv):
+        if skip:
+            skip = False
+        elif word in ("--json", "--stats-file", "--file-prefix", "--huge-dir"):
+            skip = True
+        else:
+            words.append(LONG_PATH.sub(r"\1", word))
+    return shlex.join(words)
+
+
 def collect(runs, about):
     """results.json as a dict."""
+    about["commands"] = {what: {name: shorten(argv) for name, argv in lines.items()}
+                         for what, lines in runs.commands.items()}
     direct = summed(runs.of("direct"))
     chain = summed(runs.of("chain"))
     latency = summed(runs.of("latency"))
@@ -145,7 +182,7 @@ def collect(runs, about):
         "ndr": [_row(r, "mpps") for r in summed(runs.of("ndr"))],
         "latency": [_row(r, "latency") for r in latency],
         "cores": [_row(r, "busy") for r in cores],
-        "setup": [_row(r, "setup_ms") for r in setup],
+        "setup": setup,
         "steps": [_row(r, "cycles") for r in summed(runs.of("steps"))],
         "growth": [_row(r, "cycles") for r in summed(runs.of("growth"))],
     }
@@ -165,7 +202,10 @@ def ratios(direct, chain, latency, cores, setup):
         return find(latency, key, variant=variant, chain=8, scenario="inside")
 
     def set_up(cores_):
-        return next((r["setup_ms"]["p50"] for r in setup if r["cores"] == cores_ and r["kind"] == "set-up"), None)
+        """The slower one of both kinds of set-up, with all that a user runs."""
+        found = [r["setup_ms"]["p50"] for r in setup
+                 if (r["variant"], r["cores"]) == ("highway", cores_) and r["kind"] != "way back"]
+        return max(found, default=None)
 
     peers = [link(name, 1518) for name in ("memif-zc", "memif-copy", "vhost", "vhost-out")]
     best = max((value for value in peers if value), default=None)

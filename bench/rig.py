@@ -47,22 +47,25 @@ class Rig:
         shutil.rmtree(self.regions, ignore_errors=True)
 
     def hurry(self, processes, on=True):
-        """Has all threads of the run, and this program, run at real-time priority, round
-        robin, for a measurement (or as usual again): whatever else runs here does not
-        take the cores away, and a poller that yields leaves its core to the next one at
-        once.  Not while things are set up: the kernel's own threads have to have a turn."""
-        if not self.realtime:
-            return
-        policy, priority = (os.SCHED_RR, 10) if on else (os.SCHED_OTHER, 0)
-        threads = [0, *(int(t.name) for p in processes if p.alive for t in Path(f"/proc/{p.pid}/task").iterdir())]
-        for thread in threads:
+        """Has all threads of the run run at real-time priority, round robin, for a
+        measurement (or as usual again): whatever else runs here does not take the cores
+        away, and a poller that yields leaves its core to the next one at once.  This
+        program, which sleeps meanwhile and whose threads read what the others say, goes
+        before them.  Not while things are set up: the kernel's own threads have to have
+        a turn."""
+        own = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+        theirs = [int(t.name) for p in processes if p.alive for t in Path(f"/proc/{p.pid}/task").iterdir()]
+        for threads, priority in ((own, 20), (theirs, 10)):
+            self._schedule(threads, priority if on else 0)
+
+    def _schedule(self, threads, priority):
+        for thread in threads if self.realtime else ():
             try:
-                os.sched_setscheduler(thread, policy, os.sched_param(priority))
+                os.sched_setscheduler(thread, os.SCHED_RR if priority else os.SCHED_OTHER, os.sched_param(priority))
             except ProcessLookupError:
                 continue  # Ended meanwhile.
             except PermissionError:
                 self.realtime = False
-                return
 
     def turn(self):
         """A number that no other program of this run has."""
@@ -75,7 +78,7 @@ class Rig:
 
     def traffic(self, name, mode, vdevs, cpus, **options):
         """highway-traffic, not started: without checks of the payload or time stamps,
-        yielding the processor when a round of polls moved nothing."""
+        yielding the processor when a round of polls moved nothing, or many did."""
         options = {"interval": 0, "payload_check": "off", "timestamps": "off", "idle": "yield", "memory_mb": 128,
                    "mtu": MTU, "stats": False, **options}
         return Traffic(self.lab, f"{name}-{self.turn()}", mode, vdevs, plugin=self.plugin, huge=self.huge, cpus=cpus,

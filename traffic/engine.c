@@ -14,6 +14,13 @@
 
 #include "engine.h"
 
+/*
+ * With --idle yield: so many packets in a row, sent and received, and it is another's
+ * turn.  A generator always has something to do, and where the scheduler lets it, as a real-time
+ * one does, it keeps the core from those that are to receive what it sends.
+ */
+#define HWT_TURN 2048
+
 /* How often a worker that is the main lcore too looks after the reports. */
 #define HWT_ASIDE_HZ 1000
 
@@ -71,7 +78,7 @@ hwt_worker_run(void *arg)
 	const struct hwt_control *control = &w->engine->control;
 	const bool yield = w->engine->o->idle_yield;
 	uint64_t now = rte_rdtsc(), then, next_aside = now;
-	uint32_t i, moved, n;
+	uint32_t i, moved, n, turn = 0;
 
 	worker_cpu_clock(w);
 	while (likely(hwt_load(&control->quit) == 0)) {
@@ -93,11 +100,13 @@ hwt_worker_run(void *arg)
 			now = rte_rdtsc();
 			next_aside = now + w->aside_cycles;
 		}
-		if (moved == 0) {
+		turn += moved;
+		if (moved == 0 || (yield && turn >= HWT_TURN)) {
 			if (yield)
 				sched_yield();
 			else
 				rte_pause();
+			turn = 0;
 			now = rte_rdtsc();
 		}
 	}

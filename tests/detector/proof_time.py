@@ -71,12 +71,12 @@ class Rig:
 
     def measure(self, times):
         """{"proof_ms", "withdraw_ms"} by p50 and p99."""
-        said = run([self.build / "tests/proof_clock", f"unix:{self.ovs.run}/br0.mgmt", self.regions / "clock", "p1", NARROW,
-                    times], 120)
-        pairs = [tuple(map(float, line.split())) for line in said.splitlines()]
-        if len(pairs) != times:
-            raise LabError(f"proof_clock printed {len(pairs)} lines, not {times}:\n{said[-500:]}")
-        return {name: percentiles([pair[i] / 1000 for pair in pairs]) for i, name in enumerate(("withdraw_ms", "proof_ms"))}
+        said = run([self.build / "bench/rule-clock", f"unix:{self.ovs.run}/br0.mgmt", self.regions / "clock", "p1", "p2"], 120,
+                   stdin=f"withdrawal add {NARROW},actions=drop\nproof delete {NARROW}\n" * times)
+        found = [json.loads(line)["proof"] / 1000 for line in said.splitlines()]
+        if len(found) != 2 * times:
+            raise LabError(f"rule-clock printed {len(found)} lines, not {2 * times}:\n{said[-500:]}")
+        return {"withdraw_ms": percentiles(found[::2]), "proof_ms": percentiles(found[1::2])}
 
 
 def percentiles(values):
