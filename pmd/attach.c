@@ -114,14 +114,13 @@ fetch(void *aux, uint64_t id)
 {
 	const struct hwy_dev *dev = aux;
 	char path[PATH_MAX + sizeof(HWY_LEDGER_SOCKET)], name[HWY_NAME_SIZE];
-	struct hwy_pci pci;
 	int fd;
 
 	if (dev->region->realm != 0) {
 		/* In a virtual machine it is a device, which may take a moment to be there. */
-		if (!hwy_pci_find(hwy_link_region_name(id, name), 0, &pci))
+		if (!hwy_pci_find(hwy_link_region_name(id, name), path))
 			return -EAGAIN;
-		fd = open(pci.resource, O_RDWR | O_CLOEXEC);
+		fd = open(path, O_RDWR | O_CLOEXEC);
 		return fd < 0 ? -errno : fd;
 	}
 	folder_of(dev->region, path);
@@ -165,10 +164,10 @@ frames_fit(const struct hwy_dev *dev)
 	return true;
 }
 
-void
+bool
 hwy_dev_attach_tick(struct hwy_dev *dev)
 {
-	hwy_attach_tick(&dev->attach, hwy_end_up(dev->end) && frames_fit(dev));
+	return hwy_attach_tick(&dev->attach, hwy_end_up(dev->end) && frames_fit(dev));
 }
 
 void

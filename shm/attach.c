@@ -38,7 +38,7 @@ say_up(const struct hwy_mapping *m, enum hwy_end_state state)
 }
 
 static int
-map_slot(struct hwy_attachments *a, uint32_t slot, bool up)
+map_slot(struct hwy_attachments *a, uint32_t slot, uint32_t epoch, bool up)
 {
 	struct hwy_attach *at = hwy_region_attach(a->region, a->port, slot);
 	struct hwy_mapping *m;
@@ -51,6 +51,7 @@ map_slot(struct hwy_attachments *a, uint32_t slot, bool up)
 	fd = a->fetch(a->aux, id);
 	if (fd < 0)
 		return fd;
+	hwy_store_release(&at->seen, epoch);
 	m = calloc(1, sizeof(*m));
 	rc = m == NULL ? -ENOMEM : hwy_link_region_map(fd, id, &m->region, NULL);
 	close(fd);
@@ -79,7 +80,7 @@ unmap_slot(struct hwy_attachments *a, uint32_t slot)
 	free(m);
 }
 
-static void
+static bool
 slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 {
 	uint64_t want = hwy_load_acquire(&hwy_region_attach(a->region, a->port, slot)->want);
@@ -89,16 +90,16 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 
 	if (a->at[slot] != NULL && (!wanted || a->epoch[slot] != epoch)) {
 		if (a->in_use(a->aux, slot))
-			return; /* the next look */
+			return true;
 		unmap_slot(a, slot);
 		acknowledge(a, slot, a->epoch[slot], HWY_ATTACH_UNMAPPED, 0);
 	}
 	if (a->at[slot] != NULL) {
 		say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
 	} else if (state == HWY_ATTACH_WANTED && a->epoch[slot] != epoch) {
-		rc = map_slot(a, slot, up);
+		rc = map_slot(a, slot, epoch, up);
 		if (rc == -EAGAIN)
-			return; /* the next look; how long that may go on is the host's affair */
+			return true; /* how long that may go on is the host's affair */
 		a->epoch[slot] = epoch;
 		acknowledge(a, slot, epoch, rc < 0 ? HWY_ATTACH_UNMAPPED : HWY_ATTACH_MAPPED, -rc);
 	} else if (state == HWY_ATTACH_CLOSING &&
@@ -106,13 +107,17 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 		a->epoch[slot] = epoch; /* an earlier guest end's */
 		acknowledge(a, slot, epoch, HWY_ATTACH_UNMAPPED, 0);
 	}
+	return false;
 }
 
-void
+bool
 hwy_attach_tick(struct hwy_attachments *a, bool up)
 {
+	bool waits = false;
+
 	for (uint32_t slot = 0; slot < a->region->geo.attach_count; slot++)
-		slot_tick(a, slot, up);
+		waits |= slot_tick(a, slot, up);
+	return waits;
 }
 
 void
@@ -122,6 +127,16 @@ hwy_attach_up(struct hwy_attachments *a, bool up)
 		if (a->at[slot] != NULL)
 			say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
 	}
+}
+
+uint32_t
+hwy_attach_mapped(const struct hwy_attachments *a)
+{
+	uint32_t n = 0;
+
+	for (uint32_t slot = 0; slot < HWY_MAX_ATTACH; slot++)
+		n += a->at[slot] != NULL;
+	return n;
 }
 
 void
