@@ -6,9 +6,9 @@
     [source] --- [VM 1: Debian's testpmd] --- [VM 2: sink]     each '---' leads through the switch
 
 The source is a process in a network namespace of its own, in place of a container; the
-machines are QEMUs under
-emulation with Debian's kernel.  All ports are isolated: no two VNFs share memory, until a
-rule makes a link point-to-point and highwayd plugs a link region into both of its ends.
+machines are QEMUs under emulation with Debian's kernel.  All ports are isolated: no two VNFs
+share memory, until a rule makes a link point-to-point and highwayd plugs a link region into
+both of its ends.
 
 Needs root, Debian's Open vSwitch, DPDK and QEMU.  Exit status: 0 if every promise was kept,
 1 if not, 77 if it cannot run here.  Logs and report.json are left in DIR/demo-vm.
@@ -40,7 +40,7 @@ CAUSES = {"detected": "the flow-mod was understood, and proves the link", "regio
           "plugged": "QEMU has it as a device, in both machines", "seen": "both guests' drivers have found it",
           "mapped": "and mapped it", "opened": "the link may be used", "first packet": "and is"}
 UUID = "dddd0000-1111-2222-3333-%012d"
-RATE = 1000
+RATE = 2000
 LIMIT_MS = {"hotplug": 100.0, "spare": 5.0}
 APART_S = 1.2
 """Between two changes of a rule: sooner, highwayd takes it for flapping, and waits."""

@@ -22,7 +22,7 @@ __thread uint32_t hwy_empty_polls;
 
 #define SLEEP_AFTER 16     /* empty polls of every queue, */
 #define SLEEP_NS    50000  /* and so long, once each after that, doubled until */
-#define SLEEP_MAX   800000 /* it is this */
+#define SLEEP_MAX   400000 /* it is this */
 
 void
 hwy_idle_wait(const struct hwy_rx_queue *q)

@@ -145,6 +145,7 @@ def test_fifty_links(t):
     _comes_and_goes(Pair(t, "q35"), 50)
 
 
+@long
 @seconds(300)
 def test_spare_links(t):
     """With spare devices a link is there within milliseconds; a spare one is plugged in for each that is taken"""
