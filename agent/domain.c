@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "bell.h"
 #include "hash.h"
 #include "journal.h"
 #include "openvswitch/poll-loop.h"
@@ -523,6 +524,68 @@ hwy_domain_watch(struct hwy_domain *d, hwy_link_changed *changed)
 		changed(d, changes[i].src, changes[i].dst, changes[i].was, changes[i].is,
 			changes[i].since_ns);
 	return moved;
+}
+
+/* --- link regions ----------------------------------------------------------------- */
+
+struct far_looking {
+	const struct hwy_region *region;
+	uint32_t port;
+	uint64_t id;
+	struct hwy_far_look *look;
+};
+
+static void
+far_look(void *arg)
+{
+	const struct far_looking *f = arg;
+	const struct hwy_region *r = f->region;
+	uint32_t slot = 0;
+
+	for (; slot < r->geo.attach_count; slot++) {
+		const struct hwy_attach *a = hwy_region_attach(r, f->port, slot);
+		uint64_t want = hwy_load_acquire(&a->want);
+		uint32_t epoch = HWY_ATTACH_EPOCH(want);
+
+		if (hwy_load(&a->id) != f->id || HWY_ATTACH_STATE(want) == HWY_ATTACH_FREE)
+			continue;
+		f->look->seen = hwy_load_acquire(&a->seen) == epoch;
+		f->look->mapped = hwy_load_acquire(&a->ack) == HWY_ATTACH(epoch, HWY_ATTACH_MAPPED);
+		break;
+	}
+	for (uint32_t l = 0; slot < r->geo.attach_count && l < r->geo.link_count; l++) {
+		const struct hwy_link *link = &r->links[l];
+
+		if (hwy_load_acquire(&link->state) != HWY_LINK_OPEN ||
+		    hwy_load(&link->attach) != slot + 1 || hwy_load(&link->src) != f->port)
+			continue;
+		f->look->open = true;
+		for (int q = 0; q < HWY_MAX_QUEUES; q++)
+			f->look->packets += hwy_load(&link->queue[q].sent.packets);
+	}
+}
+
+void
+hwy_domain_far_look(struct hwy_domain *d, uint32_t port, uint64_t id, struct hwy_far_look *look)
+{
+	struct far_looking f = {.region = d->region, .port = port, .id = id, .look = look};
+
+	memset(look, 0, sizeof *look);
+	if (d->region != NULL && hwy_guarded(far_look, &f) < 0)
+		cut_short(d);
+}
+
+static void
+ring(void *region)
+{
+	hwy_bell_ring(region);
+}
+
+void
+hwy_domain_ring(struct hwy_domain *d)
+{
+	if (d->region != NULL && hwy_guarded(ring, d->region) < 0)
+		cut_short(d);
 }
 
 struct hwy_snap *

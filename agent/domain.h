@@ -77,6 +77,17 @@ typedef void hwy_link_changed(struct hwy_domain *domain, const char *src, const 
 			      uint32_t was, uint32_t is, uint64_t since_ns);
 bool hwy_domain_watch(struct hwy_domain *domain, hwy_link_changed *changed);
 
+/* How far a link region is at one of its two ports. */
+struct hwy_far_look {
+	bool seen, mapped; /* by the guest end */
+	bool open;         /* the link out of the port */
+	uint64_t packets;  /* that it has carried */
+};
+void hwy_domain_far_look(struct hwy_domain *domain, uint32_t port, uint64_t id,
+			 struct hwy_far_look *look);
+/* Has the host end look at once what is wanted of it. */
+void hwy_domain_ring(struct hwy_domain *domain);
+
 /* A snapshot, or NULL if the region is not there.  To be freed with free(). */
 struct hwy_snap *hwy_domain_look(const struct hwy_domain *domain);
 

@@ -27,6 +27,7 @@
 #include "openvswitch/vlog.h"
 #include "ovsdb.h"
 #include "random.h"
+#include "timeline.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -47,12 +48,10 @@ struct linking {
 	bool want[2]; /* of this round, by direction */
 	bool ours;    /* made by this highwayd */
 
-	/* The region in the virtual machines of the two ports; NULL if they are in none.
-	 * While the entry is free, it is still on its way there. */
+	/* The region in the virtual machines of the two ports; NULL if they are in none. */
 	struct hwy_pair *pair;
 	bool spare; /* it was plugged in beforehand */
-	long long int cause_us, proof_us,
-		made_us; /* flow-mod, its proof, the region: time_usec() */
+	struct hwy_timeline timeline;
 };
 
 struct folder {
@@ -208,14 +207,6 @@ make_region(const struct folder *f, uint64_t id, char err[HWY_ERR_SIZE])
 	return hwy_link_region_make(f->path, id, 0, err) == 0;
 }
 
-/* Tells the host to have both ports map the region. */
-static void
-entry_start(struct hwy_ledger_entry *entry)
-{
-	entry->proof[0] = entry->proof[1] = 0;
-	hwy_store_release(&entry->state, HWY_LEDGER_WANTED);
-}
-
 /* Plugs the region 'id' into the machines of x and y. */
 static struct hwy_pair *
 plug(const struct folder *f, uint64_t id, struct hwy_vm *a, struct hwy_vm *b)
@@ -242,6 +233,7 @@ entry_end(const struct folder *f, struct hwy_ledger_entry *entry, struct linking
 	hwy_store_release(&entry->state, HWY_LEDGER_FREE);
 	l->seen = HWY_FAR_NONE;
 	l->ours = false;
+	l->timeline.runs = false;
 }
 
 /* What the host, or a guest end through it, has answered. */
@@ -265,7 +257,7 @@ entry_failed(const struct hwy_ledger_entry *entry, struct linking *l, bool liar,
 }
 
 /* Makes the link region of x and y, then their entry; 'entry' if it is not NULL.  Where one of
- * them is in a virtual machine, the entry waits for the region to be plugged in there. */
+ * them is in a virtual machine, its guest end looks for the region while it is plugged in. */
 static struct hwy_ledger_entry *
 entry_make(struct folder *f, struct hwy_ledger_entry *entry, const struct hwy_ofport *x,
 	   const struct hwy_ofport *y)
@@ -277,7 +269,7 @@ entry_make(struct folder *f, struct hwy_ledger_entry *entry, const struct hwy_of
 
 	for (size_t i = 0; i < HWY_LEDGER_ENTRIES && entry == NULL; i++) {
 		if (f->ledger.file->entry[i].state == HWY_LEDGER_FREE &&
-		    f->linking[i].pair == NULL && time_msec() >= f->linking[i].next_try) {
+		    time_msec() >= f->linking[i].next_try) {
 			entry = &f->ledger.file->entry[i];
 			f->linking[i].failed = 0;
 		}
@@ -294,18 +286,19 @@ entry_make(struct folder *f, struct hwy_ledger_entry *entry, const struct hwy_of
 		trouble(f, err);
 		return NULL;
 	}
-	l->cause_us = x->decided.cause_us;
-	l->proof_us = x->decided.given_us;
-	l->made_us = time_usec();
+	hwy_timeline_start(&l->timeline, x->decided.cause_us, x->decided.given_us);
+	hwy_timeline_step(&l->timeline, HWY_STEP_REGION);
+	l->timeline.plugs = !l->spare && (a != NULL || b != NULL);
 	l->ours = true;
 	entry->id = id;
 	entry->life++;
 	fill_side(&entry->side[0], x);
 	fill_side(&entry->side[1], y);
+	entry->proof[0] = entry->proof[1] = 0;
+	hwy_store_release(&entry->state, HWY_LEDGER_WANTED);
+	hwy_domain_ring(x->domain);
 	if (!l->spare && (a != NULL || b != NULL))
 		l->pair = plug(f, id, a, b);
-	else
-		entry_start(entry);
 	return entry;
 }
 
@@ -338,10 +331,6 @@ want(const struct hwy_ofport *x, const struct hwy_ofport *y)
 			if (is_side(&at->side[e], x) && is_side(&at->side[1 - e], y))
 				break;
 		}
-		if (e < 2 && f->linking[i].pair != NULL && at->state == HWY_LEDGER_FREE) {
-			f->linking[i].want[e] = true; /* it is being plugged in */
-			return;
-		}
 		if (e < 2 && at->state == HWY_LEDGER_FREE) {
 			if (time_msec() < f->linking[i].next_try)
 				return; /* it went wrong a moment ago */
@@ -358,7 +347,7 @@ want(const struct hwy_ofport *x, const struct hwy_ofport *y)
 		i = (size_t)(entry - f->ledger.file->entry);
 		e = 0;
 	}
-	if (entry->state == HWY_LEDGER_WANTED || f->linking[i].pair != NULL)
+	if (entry->state == HWY_LEDGER_WANTED)
 		f->linking[i].want[e] = true;
 }
 
@@ -377,26 +366,19 @@ is_adopting(void)
 	return hmap_is_empty(&hwy_bridges);
 }
 
-/* Both guest ends have mapped the region: how long each part of that took. */
+/* Both guest ends have mapped the region. */
 static void
 note_mapped(const struct hwy_ledger_entry *entry, struct linking *l)
 {
-	long long int now = time_usec(), plugged = l->pair != NULL ? l->pair->plugged_us : 0;
-	bool all = l->cause_us != 0 && l->proof_us >= l->cause_us; /* not one that was adopted */
 	const char *how = l->pair == NULL ? "" : l->spare ? ", on a spare device" : ", hot-plugged";
 
-	if (l->spare || plugged < l->made_us)
-		plugged = l->made_us;
+	hwy_timeline_step(&l->timeline, HWY_STEP_SEEN);
+	hwy_timeline_step(&l->timeline, HWY_STEP_MAPPED);
 	hwy_journal_note(HWY_EVENT_MAPPED, NULL, entry->side[0].port, entry->side[1].port,
-			 all ? now - l->cause_us : -1, "ports %s and %s have a link region%s",
-			 entry->side[0].port, entry->side[1].port, how);
-	if (!all)
-		return;
-	hwy_journal_part("detected", l->proof_us - l->cause_us);
-	hwy_journal_part("region made", l->made_us - l->proof_us);
-	hwy_journal_part("plugged", plugged - l->made_us);
-	hwy_journal_part("mapped", now - plugged);
-	l->cause_us = 0;
+			 hwy_timeline_took(&l->timeline, HWY_STEP_MAPPED),
+			 "ports %s and %s have a link region%s", entry->side[0].port,
+			 entry->side[1].port, how);
+	hwy_timeline_tell(&l->timeline, HWY_STEP_MAPPED);
 }
 
 static void
@@ -423,21 +405,6 @@ note_progress(const struct folder *f, struct hwy_ledger_entry *entry, struct lin
 		note_mapped(entry, l);
 }
 
-/* The region of an entry that is not used yet is on its way into the machines. */
-static void
-plugging_run(struct folder *f, struct hwy_ledger_entry *entry, struct linking *l)
-{
-	if (l->pair->state >= HWY_PAIR_LEAVING) {
-		entry_failed(entry, l, false,
-			     l->pair->trouble != NULL ? l->pair->trouble : "no reason");
-		entry_end(f, entry, l);
-	} else if (!l->want[0] && !l->want[1]) {
-		entry_end(f, entry, l);
-	} else if (l->pair->state == HWY_PAIR_PLUGGED) {
-		entry_start(entry);
-	}
-}
-
 static const struct hwy_ofport *
 port_of(const struct hwy_ledger_side *side)
 {
@@ -461,8 +428,15 @@ machines_run(struct folder *f, struct hwy_ledger_entry *entry, struct linking *l
 	struct hwy_vm *vm[2] = {NULL, NULL};
 
 	if (l->pair != NULL) {
-		if (l->pair->state >= HWY_PAIR_LEAVING && entry->state == HWY_LEDGER_WANTED)
+		if (l->pair->state == HWY_PAIR_PLUGGED && l->timeline.plugs)
+			hwy_timeline_step(&l->timeline, HWY_STEP_PLUGGED);
+		if (l->pair->state >= HWY_PAIR_LEAVING && entry->state == HWY_LEDGER_WANTED) {
+			if (l->seen < HWY_FAR_USABLE)
+				entry_failed(entry, l, false,
+					     l->pair->trouble != NULL ? l->pair->trouble
+								      : "no reason");
 			hwy_store_release(&entry->state, HWY_LEDGER_WITHDRAWN);
+		}
 		return;
 	}
 	if (l->ours)
@@ -485,12 +459,12 @@ entry_run(struct folder *f, size_t i, bool adopting)
 	uint64_t answer = hwy_load_acquire(&entry->answer);
 	uint32_t state = answer >> 32 == entry->life ? (uint32_t)answer : HWY_FAR_NONE;
 
-	if (entry->state == HWY_LEDGER_FREE) {
-		if (l->pair != NULL)
-			plugging_run(f, entry, l);
+	if (entry->state == HWY_LEDGER_FREE)
 		return;
-	}
 	machines_run(f, entry, l);
+	if (l->timeline.runs)
+		hwy_timeline_look(&l->timeline, port_of(&entry->side[0]), port_of(&entry->side[1]),
+				  entry->id);
 	note_progress(f, entry, l, state);
 	for (int e = 0; e < 2; e++) {
 		if (entry->proof[e] != l->want[e] && (l->want[e] || !adopting))
@@ -780,11 +754,10 @@ hwy_far_wait(void)
 		for (size_t i = 0; f->ledger.file != NULL && i < HWY_LEDGER_ENTRIES; i++) {
 			uint32_t seen = f->linking[i].seen;
 
+			hwy_timeline_wait(&f->linking[i].timeline);
 			if (f->ledger.file->entry[i].state == HWY_LEDGER_WITHDRAWN ||
-			    (seen != HWY_FAR_NONE && seen != HWY_FAR_USABLE)) {
+			    (seen != HWY_FAR_NONE && seen != HWY_FAR_USABLE))
 				poll_timer_wait(LOOK_MS);
-				break;
-			}
 		}
 	}
 }

@@ -23,21 +23,14 @@ const char *
 hwy_event_word(enum hwy_event_kind kind)
 {
 	static const char *const words[] = {
-		[HWY_EVENT_BRIDGE] = "bridge",
-		[HWY_EVENT_DOMAIN] = "domain",
-		[HWY_EVENT_PROVEN] = "proven",
-		[HWY_EVENT_WITHDRAWN] = "withdrawn",
-		[HWY_EVENT_PERMITTED] = "permitted",
-		[HWY_EVENT_PROHIBITED] = "prohibited",
-		[HWY_EVENT_OPENED] = "opened",
-		[HWY_EVENT_CLOSED] = "closed",
-		[HWY_EVENT_MAPPED] = "mapped",
-		[HWY_EVENT_VM_SEEN] = "vm-seen",
-		[HWY_EVENT_VM_GONE] = "vm-gone",
-		[HWY_EVENT_VM_RESET] = "vm-reset",
-		[HWY_EVENT_VM_PAUSED] = "vm-paused",
-		[HWY_EVENT_VM_RESUMED] = "vm-resumed",
-		[HWY_EVENT_VM_FORGOTTEN] = "vm-forgotten",
+		[HWY_EVENT_BRIDGE] = "bridge",         [HWY_EVENT_DOMAIN] = "domain",
+		[HWY_EVENT_PROVEN] = "proven",         [HWY_EVENT_WITHDRAWN] = "withdrawn",
+		[HWY_EVENT_PERMITTED] = "permitted",   [HWY_EVENT_PROHIBITED] = "prohibited",
+		[HWY_EVENT_OPENED] = "opened",         [HWY_EVENT_CLOSED] = "closed",
+		[HWY_EVENT_MAPPED] = "mapped",         [HWY_EVENT_FIRST_PACKET] = "first-packet",
+		[HWY_EVENT_VM_SEEN] = "vm-seen",       [HWY_EVENT_VM_GONE] = "vm-gone",
+		[HWY_EVENT_VM_RESET] = "vm-reset",     [HWY_EVENT_VM_PAUSED] = "vm-paused",
+		[HWY_EVENT_VM_RESUMED] = "vm-resumed", [HWY_EVENT_VM_FORGOTTEN] = "vm-forgotten",
 	};
 
 	return words[kind];

@@ -13,17 +13,18 @@
 #define HWY_JOURNAL_MAX     1000000
 
 enum hwy_event_kind {
-	HWY_EVENT_BRIDGE,     /* a bridge is followed, or no longer */
-	HWY_EVENT_DOMAIN,     /* a region is attached to, or left */
-	HWY_EVENT_PROVEN,     /* a proof was published */
-	HWY_EVENT_WITHDRAWN,  /* a proof was withdrawn */
-	HWY_EVENT_PERMITTED,  /* a port may bypass the switch */
-	HWY_EVENT_PROHIBITED, /* a port may not */
-	HWY_EVENT_OPENED,     /* a link carries packets */
-	HWY_EVENT_CLOSED,     /* it carries none any more */
-	HWY_EVENT_MAPPED,     /* two ports have a link region */
-	HWY_EVENT_VM_SEEN,    /* a virtual machine is known */
-	HWY_EVENT_VM_GONE,    /* it has shut down, or QEMU is gone */
+	HWY_EVENT_BRIDGE,       /* a bridge is followed, or no longer */
+	HWY_EVENT_DOMAIN,       /* a region is attached to, or left */
+	HWY_EVENT_PROVEN,       /* a proof was published */
+	HWY_EVENT_WITHDRAWN,    /* a proof was withdrawn */
+	HWY_EVENT_PERMITTED,    /* a port may bypass the switch */
+	HWY_EVENT_PROHIBITED,   /* a port may not */
+	HWY_EVENT_OPENED,       /* a link carries packets */
+	HWY_EVENT_CLOSED,       /* it carries none any more */
+	HWY_EVENT_MAPPED,       /* two ports have a link region */
+	HWY_EVENT_FIRST_PACKET, /* and a first packet has taken it */
+	HWY_EVENT_VM_SEEN,      /* a virtual machine is known */
+	HWY_EVENT_VM_GONE,      /* it has shut down, or QEMU is gone */
 	HWY_EVENT_VM_RESET,
 	HWY_EVENT_VM_PAUSED,
 	HWY_EVENT_VM_RESUMED,

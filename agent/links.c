@@ -270,14 +270,12 @@ give(struct hwy_ofport *x)
 		d->peer = d->want_peer;
 		d->given_wall_us = time_wall_usec();
 		d->given_us = time_usec();
-		d->cause_us = x->bridge->changed_us;
 		hwy_verdict_format(x->bridge->detector,
 				   hwy_detector_verdict(x->bridge->detector, x->ofport), &why);
 		hwy_journal_note(HWY_EVENT_PROVEN, x->bridge->name, x->name, d->peer->name,
-				 time_usec() - x->bridge->changed_us,
-				 "bridge %s: all of %s goes to %s%s: %s", x->bridge->name, x->name,
-				 d->peer->name, words.proof == to ? ", as found" : "",
-				 ds_cstr(&why));
+				 time_usec() - d->cause_us, "bridge %s: all of %s goes to %s%s: %s",
+				 x->bridge->name, x->name, d->peer->name,
+				 words.proof == to ? ", as found" : "", ds_cstr(&why));
 		ds_destroy(&why);
 	}
 }
@@ -294,6 +292,8 @@ want(struct hwy_ofport *x)
 	if (peer != d->want_peer) {
 		d->want_peer = peer;
 		d->stable_since = time_msec();
+		/* It may be a while until the proof is given, if that is held back. */
+		d->cause_us = x->bridge->changed_us != 0 ? x->bridge->changed_us : time_usec();
 	}
 }
 

@@ -11,6 +11,7 @@
  *   domain.c   regions: found, attached to, told that we live
  *   far.c      links between ports of different regions: their ledger and link regions
  *   links.c    verdicts and policy become permits and proofs in the regions
+ *   timeline.c how long such a link took to be set up, step by step
  *   machines.c which virtual machine holds which port; hotplug/ knows the machines
  *   journal.c  what happened, once each
  *   report.c   what the operator asks for; metrics.c what Prometheus asks for
@@ -85,7 +86,8 @@ struct hwy_decision {
 	long long int withdrawn; /* when the last proof was, time_msec(); 0: never */
 	bool flapping;           /* two proofs were withdrawn within HWY_FLAP_MS */
 	long long int given_wall_us, withdrawn_wall_us; /* time_wall_usec(), 0: never */
-	long long int cause_us, given_us; /* of the proof: the change, and when, time_usec() */
+	long long int cause_us, given_us; /* of the proof wanted or given: the change, and when,
+					   * time_usec() */
 };
 
 /* Who holds the guest end of a port, if that is in a virtual machine. */

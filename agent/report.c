@@ -534,6 +534,7 @@ machines(struct unixctl_conn *conn, int argc, const char *argv[], void *aux OVS_
 static void
 event_line(struct reply *r, const struct hwy_event *e)
 {
+	struct ds text = DS_EMPTY_INITIALIZER;
 	time_t seconds = (time_t)(e->at_ms / 1000);
 	char at[32] = "-";
 	struct tm tm;
@@ -566,7 +567,11 @@ event_line(struct reply *r, const struct hwy_event *e)
 		hwy_table_cell(&r->table, "%.3f", (double)e->took_us / 1e3);
 	else
 		hwy_table_cell(&r->table, "-");
-	hwy_table_cell(&r->table, "%s", e->text);
+	for (size_t i = 0; i < e->n_parts; i++)
+		ds_put_format(&text, "%s%s %.3f", i > 0 ? ", " : ": ", e->parts[i].name,
+			      (double)e->parts[i].us / 1e3);
+	hwy_table_cell(&r->table, "%s%s", e->text, ds_cstr(&text));
+	ds_destroy(&text);
 }
 
 static void

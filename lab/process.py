@@ -280,6 +280,10 @@ class Process:
     def pid(self):
         return self._popen.pid if self._popen else None
 
+    def fds(self):
+        """How many file descriptors it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
     @property
     def status(self):
         """Exit status, negative for a signal; None while it runs."""

@@ -200,18 +200,19 @@ class Vm(Process):
 
     'shares': files that it gets as ivshmem-plain devices, in order; 'machine': q35
     (each device behind a root port of its own) or pc (i440fx); 'spare_slots': root
-    ports, or room on the bus, left for devices that are plugged in later; 'args': more
-    of QEMU's arguments; 'cpus': the CPUs that it may use here.
+    ports, or room on the bus, left for devices that are plugged in later; 'vcpus': with
+    2, DPDK has the first one and the kernel works on the other; 'args': more of QEMU's
+    arguments; 'cpus': the CPUs that it may use here.
     """
 
-    def __init__(self, lab, name, image, shares=(), *, machine="q35", memory_mb=384, spare_slots=0, args=(),
-                 cpus=None):
+    def __init__(self, lab, name, image, shares=(), *, machine="q35", memory_mb=384, spare_slots=0, vcpus=1,
+                 args=(), cpus=None):
         self.image, self.machine = image, machine
         self.shares = [Path(path) for path in shares]
         self.monitor = lab.rundir / f"{name}.qmp"
         self._qmp = None
         argv = [find_program("HIGHWAY_QEMU", "qemu-system-x86_64"), "-nodefaults", "-no-user-config", "-display", "none",
-                "-machine", machine, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", 1, "-m", memory_mb,
+                "-machine", machine, "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", vcpus, "-m", memory_mb,
                 "-kernel", image.kernel, "-initrd", image.initramfs,
                 "-append", "console=ttyS0 quiet loglevel=3 panic=-1 rdinit=/init random.trust_cpu=on mitigations=off",
                 "-serial", "stdio", "-qmp", f"unix:{self.monitor},server=on,wait=off"]

@@ -115,14 +115,13 @@ fetch(void *aux, uint64_t id)
 	const struct hwy_dev *dev = aux;
 	char path[PATH_MAX + sizeof(HWY_LEDGER_SOCKET)], name[HWY_NAME_SIZE];
 	char err[HWY_ERR_SIZE] = "";
-	struct hwy_pci pci;
 	int fd;
 
 	if (dev->region->realm != 0) {
 		/* In a virtual machine it is a device, which may take a moment to be there. */
-		if (!hwy_pci_find(hwy_link_region_name(id, name), 0, &pci))
+		if (!hwy_pci_find(hwy_link_region_name(id, name), path))
 			return -EAGAIN;
-		fd = open(pci.resource, O_RDWR | O_CLOEXEC);
+		fd = open(path, O_RDWR | O_CLOEXEC);
 		return fd < 0 ? -errno : fd;
 	}
 	folder_of(dev->region, path);
@@ -169,10 +168,12 @@ frames_fit(const struct hwy_dev *dev)
 	return true;
 }
 
-void
+bool
 hwy_dev_attach_tick(struct hwy_dev *dev)
 {
-	uint32_t broken = hwy_attach_tick(&dev->attach, hwy_end_up(dev->end) && frames_fit(dev));
+	uint32_t broken;
+	bool waits =
+		hwy_attach_tick(&dev->attach, hwy_end_up(dev->end) && frames_fit(dev), &broken);
 
 	for (uint32_t slot = 0; slot < HWY_MAX_ATTACH; slot++) {
 		if ((broken >> slot & 1) == 0)
@@ -187,6 +188,7 @@ hwy_dev_attach_tick(struct hwy_dev *dev)
 				? "keeps it from receiving by the switch, against the protocol"
 				: "takes no packets");
 	}
+	return waits;
 }
 
 void

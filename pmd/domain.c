@@ -19,8 +19,10 @@
 #include "pci.h"
 #include "realm.h"
 
-#define HWY_TICK_MS     5
-#define HWY_SWEEP_TICKS 20
+#define HWY_TICK_MS       5
+#define HWY_SHORT_TICK_MS 1 /* while a link region is waited for */
+#define HWY_SWEEP_TICKS   20
+#define HWY_LOOK_TICKS    20
 
 static pthread_mutex_t domains_mutex = PTHREAD_MUTEX_INITIALIZER;
 static TAILQ_HEAD(, hwy_domain) domains = TAILQ_HEAD_INITIALIZER(domains);
@@ -138,10 +140,36 @@ first_packets(struct hwy_domain *d)
 	}
 }
 
+/* Follows links to ports of other regions.  Returns whether one is on its way, or may soon be:
+ * in a virtual machine, when there are spare devices for it. */
+static bool
+links_tick(struct hwy_domain *d, bool look)
+{
+	struct hwy_far *far = NULL; /* all host ends of a domain have the same */
+	uint32_t spare;
+	bool waits = false;
+
+	if (look && d->region->realm != 0)
+		d->link_devices = hwy_pci_look();
+	spare = d->link_devices;
+
+	for (size_t i = 0; i < RTE_DIM(d->devs); i++) {
+		if (d->devs[i] == NULL)
+			continue;
+		if (d->devs[i]->role == HWY_GUEST && d->lost) {
+			continue; /* it would answer in another's slots */
+		} else if (d->devs[i]->role == HWY_GUEST) {
+			waits |= hwy_dev_attach_tick(d->devs[i]);
+			spare -= RTE_MIN(spare, hwy_attach_mapped(&d->devs[i]->attach));
+		} else if (far != d->devs[i]->far)
+			waits |= hwy_far_tick(far = d->devs[i]->far);
+	}
+	return waits || spare > 0;
+}
+
 static void
 tick(struct hwy_domain *d, unsigned int n)
 {
-	struct hwy_far *far = NULL; /* all host ends of a domain have the same */
 	uint64_t dropped = 0;
 
 	if (d->region->realm != 0 && !d->lost && !hwy_realm_beat(d->region))
@@ -162,10 +190,6 @@ tick(struct hwy_domain *d, unsigned int n)
 				d->region->geo.domain, swept, swept > 1 ? "es" : "", dropped);
 	}
 	for (size_t i = 0; i < RTE_DIM(d->devs); i++) {
-		if (d->devs[i] != NULL && d->devs[i]->role == HWY_GUEST && !d->lost)
-			hwy_dev_attach_tick(d->devs[i]); /* it answers in the port's slots */
-		else if (d->devs[i] != NULL && far != d->devs[i]->far)
-			hwy_far_tick(far = d->devs[i]->far);
 		if (d->devs[i] != NULL && d->devs[i]->eth->data->dev_started &&
 		    hwy_link_update(d->devs[i]->eth, 0) == 0)
 			rte_eth_dev_callback_process(d->devs[i]->eth, RTE_ETH_EVENT_INTR_LSC, NULL);
@@ -178,20 +202,29 @@ control_thread(void *arg)
 	struct hwy_domain *d = arg;
 	struct pollfd poke = {.fd = d->stop_fd, .events = POLLIN};
 	uint32_t heard = hwy_bell_heard(d->region);
-	bool host = false;
+	bool host = false, waits = false;
+	uint64_t last = 0;
 
-	for (unsigned int n = 0;; n++) {
+	for (unsigned int n = 0;;) {
+		int ms = waits ? HWY_SHORT_TICK_MS : HWY_TICK_MS;
+		uint32_t before = heard;
 		uint64_t value = 0;
 
 		/* The bell is for the host; many other processes may have the region. */
 		if (host)
-			hwy_bell_wait(d->region, heard, HWY_TICK_MS);
-		if (poll(&poke, 1, host ? 0 : HWY_TICK_MS) > 0 &&
+			hwy_bell_wait(d->region, heard, (unsigned int)ms);
+		if (poll(&poke, 1, host ? 0 : ms) > 0 &&
 		    read(d->stop_fd, &value, sizeof(value)) == sizeof(value) && value >= 1u << 16)
 			return NULL;
 		heard = hwy_bell_heard(d->region);
 		pthread_mutex_lock(&d->mutex);
-		tick(d, n);
+		/* A short tick is for links only, unless somebody has called. */
+		if (!waits || value != 0 || heard != before ||
+		    hwy_monotonic_ms() - last >= HWY_TICK_MS) {
+			last = hwy_monotonic_ms();
+			tick(d, n++);
+		}
+		waits = links_tick(d, n % HWY_LOOK_TICKS == 0);
 		host = d->host != NULL;
 		pthread_mutex_unlock(&d->mutex);
 	}

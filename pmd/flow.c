@@ -34,7 +34,7 @@
 
 struct rte_flow {
 	LIST_ENTRY(rte_flow) next;
-	uint64_t key; /* class that it lies in, or HWY_CLASS_NONE */
+	uint64_t key;     /* class that it lies in, or HWY_CLASS_NONE */
 	uint32_t pattern; /* see digest() */
 	uint32_t slot;    /* HWY_SLOT_NONE: an heir without one */
 	bool heir;

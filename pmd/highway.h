@@ -42,7 +42,7 @@ extern int hwy_logtype;
 #define HWY_LOG(level, format, ...)                                                                \
 	rte_log(RTE_LOG_##level, hwy_logtype, "net_highway: " format "\n", ##__VA_ARGS__)
 
-enum hwy_idle { HWY_IDLE_POLL, HWY_IDLE_YIELD, HWY_IDLE_PAUSE };
+enum hwy_idle { HWY_IDLE_POLL, HWY_IDLE_YIELD, HWY_IDLE_PAUSE, HWY_IDLE_SLEEP };
 
 struct hwy_dev;
 
@@ -54,6 +54,7 @@ struct hwy_domain {
 	char pci[16];                            /* the device that shows it, or empty */
 	struct hwy_host *host;                   /* if this process is the domain's host */
 	struct rte_mbuf_ext_shared_info *shinfo; /* [chunk_count], this process's own */
+	unsigned int link_devices;  /* in a virtual machine: devices with link regions */
 	bool offload_said;          /* the warning that there is no offload was given */
 	unsigned int offload_since; /* tick without traffic before it */
 	bool lost;                  /* taken for dead: the region is not ours any more */
@@ -234,7 +235,7 @@ void hwy_guest_lose(struct hwy_dev *dev); /* its port is not ours any more */
 int hwy_dev_far_add(struct hwy_dev *dev); /* a host end, of a domain that has its host */
 void hwy_dev_far_del(struct hwy_dev *dev);
 void hwy_dev_attach_init(struct hwy_dev *dev); /* a guest end */
-void hwy_dev_attach_tick(struct hwy_dev *dev);
+bool hwy_dev_attach_tick(struct hwy_dev *dev);
 void hwy_dev_attach_close(struct hwy_dev *dev);
 
 /* idle.c: what an empty poll does, by the idle= devarg */

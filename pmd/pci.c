@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,28 +134,136 @@ hwy_pci_each(bool (*each)(const struct hwy_pci *pci, void *arg), void *arg)
 	return done;
 }
 
-struct wanted {
-	const char *name;
-	uint64_t created_ns;
-	struct hwy_pci *pci;
+/* --- devices that come while the application runs --------------------------------------- */
+
+#define READ_TIMES 100
+
+/*
+ * What is known of a device.  Its entry of the folder gets another number when it is taken
+ * out and put in again, so that nothing has to be read to see that it is still the same.
+ */
+struct known {
+	char address[HWY_PCI_ADDRESS];
+	ino_t ino;
+	bool there;               /* in this look */
+	unsigned int left;        /* how often it is worth reading, as no region was found */
+	char name[HWY_NAME_SIZE]; /* of the region it holds; empty: it holds none */
 };
 
-static bool
-is_wanted(const struct hwy_pci *pci, void *arg)
-{
-	const struct wanted *wanted = arg;
+static pthread_mutex_t known_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct known *known;
+static size_t n_known;
 
-	if (strcmp(pci->header.domain, wanted->name) != 0 ||
-	    (wanted->created_ns != 0 && pci->header.created_ns != wanted->created_ns))
-		return false;
-	*wanted->pci = *pci;
-	return true;
+static struct known *
+known_get(const struct dirent *entry)
+{
+	struct known *more;
+
+	for (size_t i = 0; i < n_known; i++) {
+		if (known[i].ino == entry->d_ino && strcmp(known[i].address, entry->d_name) == 0)
+			return &known[i];
+	}
+	more = realloc(known, (n_known + 1) * sizeof(*known));
+	if (more == NULL)
+		return NULL;
+	known = more;
+	more = &known[n_known++];
+	*more = (struct known){.ino = entry->d_ino, .left = READ_TIMES};
+	snprintf(more->address, sizeof(more->address), "%.*s", HWY_PCI_ADDRESS - 1, entry->d_name);
+	return more;
+}
+
+static void
+known_forget(size_t i)
+{
+	known[i] = known[--n_known];
+}
+
+/* Reads a device that is new.  The kernel may not be done with it: the file of its BAR comes
+ * last. */
+static void
+known_read(struct known *k)
+{
+	char path[PATH_MAX];
+	struct hwy_pci pci;
+
+	if (k->left == READ_TIMES && (!attribute_is(k->address, "vendor", VENDOR) ||
+				      !attribute_is(k->address, "device", DEVICE))) {
+		k->left = 0;
+		return;
+	}
+	snprintf(path, sizeof(path), DEVICES "/%s/resource2", k->address);
+	if (access(path, F_OK) != 0)
+		return;
+	k->left--;
+	if (hwy_pci_at(k->address, &pci)) {
+		k->left = 0;
+		snprintf(k->name, sizeof(k->name), "%s", pci.header.domain);
+	}
+}
+
+/* Brings what is known up to date. */
+static void
+known_look(void)
+{
+	DIR *dir = opendir(DEVICES);
+	const struct dirent *entry;
+
+	for (size_t i = 0; i < n_known; i++)
+		known[i].there = false;
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		struct known *k = is_address(entry) ? known_get(entry) : NULL;
+
+		if (k == NULL)
+			continue;
+		k->there = true;
+		if (k->left > 0)
+			known_read(k);
+	}
+	for (size_t i = n_known; i > 0; i--) {
+		if (!known[i - 1].there)
+			known_forget(i - 1);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
+unsigned int
+hwy_pci_look(void)
+{
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&known_mutex);
+	known_look();
+	for (size_t i = 0; i < n_known; i++)
+		n += known[i].name[0] == HWY_PCI_LINK;
+	pthread_mutex_unlock(&known_mutex);
+	return n;
+}
+
+static bool
+known_find(const char *name, char resource[PATH_MAX])
+{
+	for (size_t i = 0; i < n_known; i++) {
+		if (strcmp(known[i].name, name) != 0)
+			continue;
+		snprintf(resource, PATH_MAX, DEVICES "/%s/resource2", known[i].address);
+		return true;
+	}
+	return false;
 }
 
 bool
-hwy_pci_find(const char *name, uint64_t created_ns, struct hwy_pci *pci)
+hwy_pci_find(const char *name, char resource[PATH_MAX])
 {
-	struct wanted wanted = {.name = name, .created_ns = created_ns, .pci = pci};
+	bool found;
 
-	return hwy_pci_each(is_wanted, &wanted);
+	pthread_mutex_lock(&known_mutex);
+	found = known_find(name, resource); /* no two regions ever have the same name */
+	if (!found) {
+		known_look();
+		found = known_find(name, resource);
+	}
+	pthread_mutex_unlock(&known_mutex);
+	return found;
 }

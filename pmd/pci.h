@@ -7,7 +7,8 @@
 
 #include "region.h"
 
-#define HWY_PCI_ADDRESS 16 /* bytes of "0000:00:05.0" and some */
+#define HWY_PCI_LINK    '+' /* first character of a link region's name: not a port's */
+#define HWY_PCI_ADDRESS 16  /* bytes of "0000:00:05.0" and some */
 
 /* One device that holds a region. */
 struct hwy_pci {
@@ -26,8 +27,13 @@ bool hwy_pci_each(bool (*each)(const struct hwy_pci *pci, void *arg), void *arg)
 /* The device at 'address'.  False if it is none, or holds no region. */
 bool hwy_pci_at(const char *address, struct hwy_pci *pci);
 
-/* The device whose region has this name (hwy_header.domain) and, unless 0, was made at
- * this time (created_ns).  False if there is none now. */
-bool hwy_pci_find(const char *name, uint64_t created_ns, struct hwy_pci *pci);
+/*
+ * The file of the BAR whose region has this name (hwy_header.domain).  False if there is none
+ * now.  Only devices that are new since the last call are read, so it may be called often.
+ */
+bool hwy_pci_find(const char *name, char resource[PATH_MAX]);
+
+/* Reads devices that are new.  Returns how many hold link regions. */
+unsigned int hwy_pci_look(void);
 
 #endif /* HIGHWAY_PMD_PCI_H */

@@ -16,8 +16,6 @@
 #include "highway.h"
 #include "pci.h"
 
-#define LINK_REGION '+' /* first character of a link region's name: not a port's */
-
 /* The PCI devargs of this address, and whether the user allows any but those he names. */
 static const struct rte_devargs *
 pci_devargs(const char *address, bool *listed)
@@ -103,7 +101,7 @@ consider(const struct hwy_pci *pci, void *arg __rte_unused)
 	const struct rte_devargs *da;
 	bool listed;
 
-	if (pci->header.domain[0] == LINK_REGION || named(pci->address))
+	if (pci->header.domain[0] == HWY_PCI_LINK || named(pci->address))
 		return false;
 	da = pci_devargs(pci->address, &listed);
 	if (da != NULL ? da->policy == RTE_DEV_BLOCKED : listed)

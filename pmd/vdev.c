@@ -13,7 +13,7 @@
  *   size     of the region                                 see below    power of two, 1M-64G
  *   ring     entries of each ring                          1024         power of two, 64-16384
  *   buf      bytes of each buffer, headroom included       2368         multiple of 64, 1024-65472
- *   idle     what an empty receive poll does               poll         poll, yield, pause
+ *   idle     what an empty receive poll does               poll         poll, yield, pause, sleep
  *   policy   what the bypass needs; role=host only         auto         auto, agent
  *   keep     whether the region stays without users        no           no, yes
  *   mac      address of this end                           from names   xx:xx:xx:xx:xx:xx
@@ -39,8 +39,11 @@
 RTE_LOG_REGISTER_DEFAULT(hwy_logtype, INFO);
 
 static const char *const roles[] = {[HWY_HOST] = "host", [HWY_GUEST] = "guest", NULL};
-static const char *const idles[] = {
-	[HWY_IDLE_POLL] = "poll", [HWY_IDLE_YIELD] = "yield", [HWY_IDLE_PAUSE] = "pause", NULL};
+static const char *const idles[] = {[HWY_IDLE_POLL] = "poll",
+				    [HWY_IDLE_YIELD] = "yield",
+				    [HWY_IDLE_PAUSE] = "pause",
+				    [HWY_IDLE_SLEEP] = "sleep",
+				    NULL};
 
 static const char *const policies[] = {
 	[HWY_POLICY_AUTO] = "auto", [HWY_POLICY_AGENT] = "agent", NULL};
@@ -329,7 +332,7 @@ RTE_PMD_REGISTER_PARAM_STRING(net_highway, "domain=<name> "
 					   "size=<bytes>[K|M|G] "
 					   "ring=<entries> "
 					   "buf=<bytes> "
-					   "idle=poll|yield|pause "
+					   "idle=poll|yield|pause|sleep "
 					   "policy=auto|agent "
 					   "keep=no|yes "
 					   "mac=<xx:xx:xx:xx:xx:xx>");

@@ -40,7 +40,7 @@ say_up(const struct hwy_mapping *m, enum hwy_end_state state)
 }
 
 static int
-map_slot(struct hwy_attachments *a, uint32_t slot, bool up)
+map_slot(struct hwy_attachments *a, uint32_t slot, uint32_t epoch, bool up)
 {
 	struct hwy_attach *at = hwy_region_attach(a->region, a->port, slot);
 	struct hwy_mapping *m;
@@ -53,6 +53,7 @@ map_slot(struct hwy_attachments *a, uint32_t slot, bool up)
 	fd = a->fetch(a->aux, id);
 	if (fd < 0)
 		return fd;
+	hwy_store_release(&at->seen, epoch);
 	m = calloc(1, sizeof(*m));
 	rc = m == NULL ? -ENOMEM : hwy_link_region_map(fd, id, &m->region, NULL);
 	close(fd);
@@ -95,9 +96,9 @@ say_broken(struct hwy_attachments *a, uint32_t slot)
 	return true;
 }
 
-/* Returns true if the slot's link was found to be broken. */
+/* Returns whether it waits for something; '*broken': its link was found to be broken. */
 static bool
-slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
+slot_tick(struct hwy_attachments *a, uint32_t slot, bool up, bool *broken)
 {
 	uint64_t want = hwy_load_acquire(&hwy_region_attach(a->region, a->port, slot)->want);
 	uint32_t epoch = HWY_ATTACH_EPOCH(want), state = HWY_ATTACH_STATE(want);
@@ -106,18 +107,17 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 
 	if (a->at[slot] != NULL && (!wanted || a->epoch[slot] != epoch)) {
 		if (a->in_use(a->aux, slot))
-			return false; /* the next look */
+			return true;
 		unmap_slot(a, slot);
 		acknowledge(a, slot, a->epoch[slot], HWY_ATTACH_UNMAPPED, 0);
 	}
 	if (a->at[slot] != NULL) {
 		say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
-		return say_broken(a, slot);
+		*broken = say_broken(a, slot);
 	} else if (state == HWY_ATTACH_WANTED && a->epoch[slot] != epoch) {
-		rc = map_slot(a, slot, up);
+		rc = map_slot(a, slot, epoch, up);
 		if (rc == -EAGAIN)
-			return false; /* the next look; how long that may go on is the host's affair
-				       */
+			return true; /* how long that may go on is the host's affair */
 		a->epoch[slot] = epoch;
 		acknowledge(a, slot, epoch, rc < 0 ? HWY_ATTACH_UNMAPPED : HWY_ATTACH_MAPPED, -rc);
 	} else if (state == HWY_ATTACH_CLOSING &&
@@ -128,14 +128,19 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up)
 	return false;
 }
 
-uint32_t
-hwy_attach_tick(struct hwy_attachments *a, bool up)
+bool
+hwy_attach_tick(struct hwy_attachments *a, bool up, uint32_t *broken)
 {
-	uint32_t broken = 0;
+	bool waits = false;
 
-	for (uint32_t slot = 0; slot < a->region->geo.attach_count; slot++)
-		broken |= (uint32_t)slot_tick(a, slot, up) << slot;
-	return broken;
+	*broken = 0;
+	for (uint32_t slot = 0; slot < a->region->geo.attach_count; slot++) {
+		bool is_broken = false;
+
+		waits |= slot_tick(a, slot, up, &is_broken);
+		*broken |= (uint32_t)is_broken << slot;
+	}
+	return waits;
 }
 
 void
@@ -145,6 +150,16 @@ hwy_attach_up(struct hwy_attachments *a, bool up)
 		if (a->at[slot] != NULL)
 			say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
 	}
+}
+
+uint32_t
+hwy_attach_mapped(const struct hwy_attachments *a)
+{
+	uint32_t n = 0;
+
+	for (uint32_t slot = 0; slot < HWY_MAX_ATTACH; slot++)
+		n += a->at[slot] != NULL;
+	return n;
 }
 
 void

@@ -42,11 +42,15 @@ struct hwy_attachments {
 void hwy_attach_init(struct hwy_attachments *a, struct hwy_region *region, uint32_t port);
 
 /* Looks at all slots.  'up': the guest end is started, as the other guest end is to see.
- * Returns those (bits) of which it was acknowledged just now that they are broken. */
-uint32_t hwy_attach_tick(struct hwy_attachments *a, bool up);
+ * Returns whether one waits for its region, so that the next look should be soon.  '*broken'
+ * gets those (bits) of which it was acknowledged just now that they are broken. */
+bool hwy_attach_tick(struct hwy_attachments *a, bool up, uint32_t *broken);
 
 /* Says so without looking at anything else; may be called by any control thread. */
 void hwy_attach_up(struct hwy_attachments *a, bool up);
+
+/* How many link regions are mapped. */
+uint32_t hwy_attach_mapped(const struct hwy_attachments *a);
 
 /* Unmaps everything; no queue is in use any more. */
 void hwy_attach_close(struct hwy_attachments *a);

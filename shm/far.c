@@ -565,6 +565,8 @@ pair_tick(struct hwy_far *f, struct pair *p)
 		return;
 	case HWY_FAR_WANTED:
 		wanted_tick(f, p, wanted);
+		if (p->state == HWY_FAR_USABLE)
+			usable_tick(f, p, entry, wanted);
 		return;
 	case HWY_FAR_USABLE:
 		usable_tick(f, p, entry, wanted);
@@ -797,17 +799,21 @@ hwy_far_del(struct hwy_far *f, struct hwy_far_port *gone)
 	free(gone);
 }
 
-void
+bool
 hwy_far_tick(struct hwy_far *f)
 {
 	uint64_t now = hwy_monotonic_ms();
+	bool waits = false;
 
 	pthread_mutex_lock(&f->mutex);
 	ledger_follow(f, now);
 	if (f->ledger.file != NULL) {
 		agent_follow(f, now);
-		for (int i = 0; i < HWY_LEDGER_ENTRIES; i++)
+		for (int i = 0; i < HWY_LEDGER_ENTRIES; i++) {
 			pair_tick(f, &f->pairs[i]);
+			waits |= f->pairs[i].state == HWY_FAR_WANTED ||
+				 f->pairs[i].state == HWY_FAR_CLOSING;
+		}
 	}
 	for (struct hwy_far_port *port = f->ports; port != NULL; port = port->next) {
 		if (port->fresh)
@@ -816,6 +822,7 @@ hwy_far_tick(struct hwy_far *f)
 	for (int i = 0; i < ORPHANS; i++)
 		orphan_tick(f, &f->orphans[i]);
 	pthread_mutex_unlock(&f->mutex);
+	return waits;
 }
 
 void

@@ -37,8 +37,9 @@ struct hwy_far_port *hwy_far_add(struct hwy_far *far, struct hwy_host *host,
 				 struct hwy_region *region, uint32_t port, uint32_t id);
 void hwy_far_del(struct hwy_far *far, struct hwy_far_port *port);
 
-/* To be called every few milliseconds, from as many threads as there are. */
-void hwy_far_tick(struct hwy_far *far);
+/* To be called every few milliseconds, from as many threads as there are.  Returns whether a
+ * guest end is waited for, so that the next call should be soon. */
+bool hwy_far_tick(struct hwy_far *far);
 
 /* Brings the counters of links into ports up to date. */
 void hwy_far_sync(struct hwy_far *far);

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <time.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,7 +77,8 @@ hwt_worker_run(void *arg)
 {
 	struct hwt_worker *w = arg;
 	const struct hwt_control *control = &w->engine->control;
-	const bool yield = w->engine->o->idle_yield;
+	const struct timespec moment = {.tv_nsec = 200000};
+	const enum hwt_idle idle = w->engine->o->idle;
 	uint64_t now = rte_rdtsc(), then, next_aside = now;
 	uint32_t i, moved, n, turn = 0;
 
@@ -101,9 +103,11 @@ hwt_worker_run(void *arg)
 			next_aside = now + w->aside_cycles;
 		}
 		turn += moved;
-		if (moved == 0 || (yield && turn >= HWT_TURN)) {
-			if (yield)
+		if (moved == 0 || (idle == HWT_IDLE_YIELD && turn >= HWT_TURN)) {
+			if (idle == HWT_IDLE_YIELD)
 				sched_yield();
+			else if (idle == HWT_IDLE_SLEEP)
+				nanosleep(&moment, NULL);
 			else
 				rte_pause();
 			turn = 0;

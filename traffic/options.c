@@ -202,9 +202,14 @@ option_apply(struct hwt_options *o, int option, const char *name, const char *te
 		o->drop_on_full = true;
 		return true;
 	case OPT_IDLE:
-		if (strcmp(text, "poll") != 0 && strcmp(text, "yield") != 0)
-			return hwt_bad_value(name, text, "give poll or yield");
-		o->idle_yield = strcmp(text, "yield") == 0;
+		if (strcmp(text, "poll") == 0)
+			o->idle = HWT_IDLE_POLL;
+		else if (strcmp(text, "yield") == 0)
+			o->idle = HWT_IDLE_YIELD;
+		else if (strcmp(text, "sleep") == 0)
+			o->idle = HWT_IDLE_SLEEP;
+		else
+			return hwt_bad_value(name, text, "give poll, yield or sleep");
 		return true;
 	case OPT_DRAIN:
 		return hwt_option_u32(name, text, 0, 3600000, &o->drain_ms);

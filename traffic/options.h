@@ -63,7 +63,7 @@ struct hwt_options {
 	uint64_t count;  /* 0: no limit */
 	double duration; /* seconds, 0: no limit */
 	bool drop_on_full;
-	bool idle_yield;
+	enum hwt_idle { HWT_IDLE_POLL, HWT_IDLE_YIELD, HWT_IDLE_SLEEP } idle;
 	uint32_t drain_ms;
 	double link_wait;
 

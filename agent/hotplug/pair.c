@@ -16,7 +16,8 @@
 
 VLOG_DEFINE_THIS_MODULE(hwy_pair);
 
-#define RETRY_MS 5000 /* between two tries to make a spare one that failed */
+#define RETRY_MS  5000 /* between two tries to make a spare one that failed */
+#define REFILL_MS 200  /* from the taking of one to the making of the next */
 
 static struct ovs_list pairs = OVS_LIST_INITIALIZER(&pairs);
 static struct ovs_list spares = OVS_LIST_INITIALIZER(&spares);
@@ -312,12 +313,18 @@ struct hwy_pair *
 hwy_spare_take(const struct hwy_vm *a, const struct hwy_vm *b)
 {
 	struct hwy_pair *pair;
+	struct stock *s;
 
 	LIST_FOR_EACH (pair, node, &spares) {
 		if (pair->state != HWY_PAIR_PLUGGED || !is_of(pair, a, b))
 			continue;
 		ovs_list_remove(&pair->node);
 		ovs_list_push_back(&pairs, &pair->node);
+		/* Plugging in another one now would keep both guests from using this one. */
+		LIST_FOR_EACH (s, node, &stocks) {
+			if (is_of(pair, s->of[0], s->of[1]))
+				s->next_try = MAX(s->next_try, time_msec() + REFILL_MS);
+		}
 		return pair;
 	}
 	return NULL;

@@ -311,10 +311,10 @@ enum hwy_attach_state {
 #define HWY_LINK_OWNER(end)       ((uint8_t)(1 + (end)))
 
 struct hwy_attach {
-	uint64_t want; /* host: written last */
-	uint64_t id;   /* host: identity of the link region */
-	uint32_t end;  /* host: which end of it the port is, 0 or 1 */
-	uint32_t reserved0;
+	uint64_t want;            /* host: written last */
+	uint64_t id;              /* host: identity of the link region */
+	uint32_t end;             /* host: which end of it the port is, 0 or 1 */
+	uint32_t seen;            /* end: the last epoch for which it has found the region */
 	char peer[HWY_NAME_SIZE]; /* host: name of the other port, for people */
 	uint8_t reserved1[8];
 
@@ -490,6 +490,7 @@ static_assert(sizeof(struct hwy_link) == 576, "hwy_link grew");
 HWY_ASSERT_OFFSET(hwy_attach, want, 0);
 HWY_ASSERT_OFFSET(hwy_attach, id, 8);
 HWY_ASSERT_OFFSET(hwy_attach, end, 16);
+HWY_ASSERT_OFFSET(hwy_attach, seen, 20);
 HWY_ASSERT_OFFSET(hwy_attach, peer, 24);
 HWY_ASSERT_OFFSET(hwy_attach, ack, 64);
 HWY_ASSERT_OFFSET(hwy_attach, error, 72);

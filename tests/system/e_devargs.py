@@ -32,7 +32,7 @@ def test_each_wrong_argument(t):
             (f"{base},port=x,size=64X", "size=64X", "not a number"),
             (f"{base},port=x,size=99999999999999999999", "size=99999999999999999999", "not a number"),
             (f"{base},port=x,role=boss", "role=boss", "host, guest"),
-            (f"{base},port=x,idle=sleep", "idle=sleep", "poll, yield, pause"),
+            (f"{base},port=x,idle=doze", "idle=doze", "poll, yield, pause, sleep"),
             (f"{base},port=x,mac=ff:ff:ff:ff:ff:ff", "mac=ff:ff:ff:ff:ff:ff", "unicast address like 02:"),
             (f"{base},port=x,mac=12", "mac=12", "unicast address like 02:"),
             (f"{base}", "port= is missing", "name the port", f"domain={t.domain}"),

@@ -2,14 +2,16 @@
 """highwayd and virtual machines, without a guest: QEMUs whose processor is stopped."""
 
 import json
+import re
 import shutil
 import socket
+import subprocess
 
 from lab import LabError, Process, wait_until
 from lab.process import DEADLINE
 
 from .h_kit import agent, wait_explained
-from .kit import Skip, same, sure
+from .kit import ISOLATED, Skip, same, sure
 
 UUID = "aaaabbbb-1111-2222-3333-%012d"
 
@@ -113,6 +115,21 @@ def test_a_port_finds_its_machine_by_name(test):
     same((said["machine"]["by"], said["machine"]["device"]), ("name", "any"), "how")
     same(machine_of(one, bed.ovs_name("p1"))["name"], None, "the other port's machine")
     same(machines(one)["beta"]["free_root_ports"], 1, "free root ports")
+
+
+def test_root_ports_for_links(test):
+    """`highwayctl qemu-args` says of an isolated port which root ports q35 needs for links, and QEMU takes them"""
+    bed = test.bed(2, domain=ISOLATED)
+    one = agent(test, bed)
+    said = subprocess.run([test.bench.highwayctl, "--dir", test.dir, "qemu-args", "p1"], capture_output=True, text=True,
+                          check=True)
+    port = re.search(r"-device (pcie-root-port,\S+)", said.stderr)
+    sure(port and "pref64-reserve=32M" in port[1], f"no root port in: {said.stderr}")
+    sure("pcie-root-port" not in said.stdout, f"i440fx has no root ports: {said.stdout}")
+    qemu = Qemu(test, "gamma", 3, monitors(test, bed), "-device", port[1], machine="q35").start()
+    bed.ovs.vsctl("set", "Interface", bed.ovs_name("p1"), f"external_ids:vm-uuid={qemu.uuid}")
+    wait_explained(one, bed.ovs_name("p1"), lambda s: s["machine"]["name"] == "gamma", "the machine to be known")
+    same(machines(one)["gamma"]["free_root_ports"], 1, "free root ports")
 
 
 def test_the_life_of_a_machine_is_told(test):

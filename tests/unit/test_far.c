@@ -110,6 +110,8 @@ want(uint32_t life)
 	hwy_store_release(&entry->state, HWY_LEDGER_WANTED);
 }
 
+static uint32_t broken; /* slots: as hwy_attach_tick() says */
+
 static void
 tick(bool beat)
 {
@@ -117,7 +119,7 @@ tick(bool beat)
 		ledger.file->agent_beat++;
 	hwy_far_tick(far);
 	for (int e = 0; e < 2; e++)
-		hwy_attach_tick(&guest[e], true);
+		hwy_attach_tick(&guest[e], true, &broken);
 }
 
 static enum hwy_far_state
@@ -206,10 +208,10 @@ a_link_region_is_mapped_by_both_before_a_link_opens(void **state)
 		usleep(5000);
 	}
 	assert_int_equal(answer(), HWY_FAR_WANTED);
-	hwy_attach_tick(&guest[0], true);
+	hwy_attach_tick(&guest[0], true, &broken);
 	hwy_far_tick(far);
 	assert_int_equal(answer(), HWY_FAR_WANTED); /* one is not enough */
-	hwy_attach_tick(&guest[1], true);
+	hwy_attach_tick(&guest[1], true, &broken);
 	hwy_far_tick(far);
 	assert_int_equal(answer(), HWY_FAR_USABLE);
 	assert_int_equal(guest[0].at[0]->end, 0);
