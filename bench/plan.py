@@ -19,7 +19,7 @@ class Plan:
     ndr_rounds: int = 2
     ndr_lengths: tuple = (2, 8)
     ndr_steps: int = 6
-    ndr_seconds: float = 0.3
+    ndr_seconds: float = 0.2
     setups: int = 100
     setups_driver: int = 20
     steps_rounds: int = 6

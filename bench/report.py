@@ -45,7 +45,7 @@ METHOD = """\
 - **Interleaved**: every round measures each variant once more, in new processes each time.
 - **Throughput** is what arrived in the time, both ways together. The *non-drop rate* is found by binary
   search: the highest rate at which nothing at all is lost in {ndr_seconds:g} s, and at least 97% of it could be sent
-  (a full ring of the bypass holds its sender back, and loses nothing). A rate has to fail twice, since
+  (a full ring of the bypass holds its sender back, and loses nothing). A rate has to fail three times, since
   whatever else wants a core for a moment makes a ring run over, and those that failed are tried again in the end. Sources are stopped, and the last packet has arrived,
   before priorities are given up; what a source sent a second is taken from its first to its last packet.
 - **Latency** from the time stamp before a packet is first offered to the device to its reception,

@@ -26,7 +26,7 @@ def _seconds(plan, point, number, lengths):
     runs = plan.chain_runs * (plan.seconds + 0.05)
     small = point["size"] == 64
     searched = sum(length in plan.ndr_lengths for length in lengths) if small and number < plan.ndr_rounds else 0
-    return 3 + len(lengths) * (2 + runs + (1 + runs) * small) + searched * plan.ndr_steps * 2 * (plan.ndr_seconds + 0.2)
+    return 3 + len(lengths) * (2 + runs + (1 + runs) * small) + searched * plan.ndr_steps * 2.5 * (plan.ndr_seconds + 0.2)
 
 
 def work(rig, plan, runs, variant, point, number, lengths):
@@ -109,8 +109,8 @@ def search(chain, plan, saturated):
 
 
 def _carried(chain, plan, rate):
-    """Packets a second, both ways, if 'rate' is carried each way, else 0; it has to fail twice."""
-    for _ in range(2):
+    """Packets a second, both ways, if 'rate' is carried each way, else 0; it has to fail three times."""
+    for _ in range(3):
         (lost, carried), _ = chain.rig.undisturbed(chain.loss, rate, plan.ndr_seconds)
         if not lost and carried >= 0.97 * 2 * rate:
             return carried
