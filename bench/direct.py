@@ -56,9 +56,10 @@ class Pair:
         return {"sink": self.sink.argv, "source": self.source.argv}
 
     def _both(self, sink, source, size, sink_options=None, source_options=None):
-        self.sink = self.rig.traffic(f"{self.name}-sink", "sink", sink, (SINK_CPU,), **(sink_options or {}))
+        # Nobody else wants the core of either.
+        self.sink = self.rig.traffic(f"{self.name}-sink", "sink", sink, (SINK_CPU,), idle="poll", **(sink_options or {}))
         self.source = self.rig.traffic(f"{self.name}-gen", "gen", source, (SOURCE_CPU,), hold=True, size=size,
-                                       **(source_options or {}))
+                                       idle="poll", **(source_options or {}))
 
     def _wait_listening(self):
         self.sink.expect("ready", 20)

@@ -28,7 +28,7 @@ METHOD = """\
   the devices differ. A chain of N VNFs with source and sink inside is N processes, of which the
   first and the last send and receive, and the others forward both ways. With traffic from outside
   all N forward, and one more process sends and receives at two memif ports of the switch.
-- **Every poller yields** the processor after a round that moved nothing, and after 2048 packets in a row:
+- **Every poller of a chain yields** the processor after a round that moved nothing, and after 2048 packets in a row:
   `--idle yield` in the tool, so that no driver needs an option for it; all of net_highway's guest ends are
   `idle=poll`. Without the second, a source that is never held back keeps its core for whole time slices from those that
   are to receive; vhost-user carried a hundredth then, at times.
