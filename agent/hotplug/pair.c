@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
@@ -140,8 +141,12 @@ hwy_pairs_run(void)
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++) {
 		LIST_FOR_EACH_SAFE (pair, next, node, lists[i]) {
 			pair_run(pair);
-			if (pair->state == HWY_PAIR_ENDED && !pair->wanted)
-				pair_free(pair);
+			if (pair->state != HWY_PAIR_ENDED || pair->wanted)
+				continue;
+			/* A QEMU that was late with object-add has made the file anew. */
+			if (pair->path[0] != 0)
+				(void)unlink(pair->path);
+			pair_free(pair);
 		}
 	}
 }

@@ -22,7 +22,7 @@ FLAP_S = 1.2
 class Pair:
     """A generator in one machine and a sink in another, whose isolated ports a link region comes and goes between."""
 
-    def __init__(self, t, machine_type, spare_links=0):
+    def __init__(self, t, machine_type, spare_links=0, spare_slots=3):
         self.t = t
         self.bed = t.bed(2, domain=ISOLATED)
         self.one = agent(t, self.bed)
@@ -30,7 +30,7 @@ class Pair:
         t.defer(self.bed.ovs.set_other_config, pmd_maxsleep=0)
         folder = monitors(t, self.bed, spare_links)
         self.vms = [machine(t, self.bed, folder, n, shares=[t.region_path(f"@p{n}")], machine=machine_type,
-                            spare_slots=3, vcpus=2) for n in (1, 2)]
+                            spare_slots=spare_slots, vcpus=2) for n in (1, 2)]
         for n in (1, 2):
             wait_machine(self.one, self.bed, n)
         self.times = []
@@ -104,8 +104,9 @@ class Pair:
         sent = self.gen.quit()
         self.wait(lambda: self.end(2)["rx_packets"] >= sent["sent"], f"{sent['sent']} packets to arrive")
         clean(self.sink.quit(), sent["sent"])
-        self.t.note(f"{len(self.times)} set-ups: median {statistics.median(self.times):.1f} ms, "
-                    f"{min(self.times):.1f} to {max(self.times):.1f} ms; {sent['sent']} packets")
+        if self.times:
+            self.t.note(f"{len(self.times)} set-ups: median {statistics.median(self.times):.1f} ms, "
+                        f"{min(self.times):.1f} to {max(self.times):.1f} ms; {sent['sent']} packets")
 
 
 def _comes_and_goes(pair, times):
@@ -159,4 +160,22 @@ def test_spare_links(t):
         pair.wait(lambda: pair.plugged() == [2, 2], "another spare device")
         pair.go(plugged=1)
         time.sleep(FLAP_S)
+    pair.finish()
+
+
+@long
+@seconds(300)
+def test_no_root_port(t):
+    """Where a machine has no root port left, highwayd says so, again later, and the packets take the switch: nothing is
+    lost, nothing is left"""
+    pair = Pair(t, "q35", spare_slots=0)
+    pair.start()
+    pair.bed.rules(f"{P2P},actions=output:2")
+    for times in (1, 2):
+        pair.wait(lambda: pair.one.logfile.read_text().count("could not be linked: virtual machine vm") >= times,
+                  f"a refusal, {times} times")
+    sure("has no free pcie-root-port" in pair.one.logfile.read_text(), "the reason is not told")
+    pair.bed.delete(P2P, strict=True)
+    pair.wait(lambda: pair.plugged() == [0, 0] and not pair.used() and not pair.held()["files"], "all to be taken back")
+    same(pair.end(2)["rx_bypass_packets"], 0, "packets by a link that never was")
     pair.finish()
