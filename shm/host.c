@@ -27,6 +27,8 @@ struct port_state {
 	bool awaits;         /* proved and permitted, but no flow is there */
 	bool mistrusted;     /* advanced, and no flow came: not once more until one has */
 	uint64_t advance_ms; /* CLOCK_MONOTONIC: until then it needs no flow; 0: it does */
+	uint32_t proof;      /* port + 1: where the last proof led; 0: there was none */
+	uint64_t hold_ms;    /* CLOCK_MONOTONIC: until then the switch's flows are stale */
 };
 
 struct hwy_host {
@@ -504,12 +506,35 @@ proved_far(const struct hwy_host *h, uint32_t src)
 	return carriers(&h->ports[src], dst) > 0 ? dst : NO_PORT;
 }
 
+/*
+ * Has an agent that is alive taken a proof back a moment ago?  Then the rules have changed, but
+ * flows that the switch has offloaded are still as they were before: Open vSwitch's offload
+ * threads sleep for up to 64 ms.
+ */
+static bool
+holds_back(struct hwy_host *h, uint32_t src)
+{
+	struct port_state *p = &h->ports[src];
+	uint32_t dst = h->agent_alive ? hwy_agent_proof(h->region, src) : HWY_NO_PROOF;
+	uint32_t proof = dst == HWY_NO_PROOF ? 0 : dst + 1;
+
+	if (!h->agent_alive)
+		p->hold_ms = 0;
+	else if (p->proof != 0 && p->proof != proof)
+		p->hold_ms = hwy_monotonic_ms() + HWY_HOST_HOLD_MS;
+	else if (p->hold_ms != 0 && hwy_monotonic_ms() >= p->hold_ms)
+		p->hold_ms = 0;
+	p->proof = proof;
+	return p->hold_ms != 0;
+}
+
 /* The routes of port 'src' as they should be now.  Returns how many they are. */
 static uint32_t
 routes_wanted(struct hwy_host *h, uint32_t src, struct hwy_route *routes)
 {
 	struct port_state *p = &h->ports[src];
 	uint32_t dst = proved(h, src), n = 0;
+	bool held = holds_back(h, src);
 
 	if (dst != NO_PORT) {
 		int slot = slot_find(h, src, HWY_CLASS_ALL, dst);
@@ -531,7 +556,7 @@ routes_wanted(struct hwy_host *h, uint32_t src, struct hwy_route *routes)
 			return 1;
 		}
 	}
-	for (uint32_t i = 0; i < HWY_MAX_ROUTES; i++) {
+	for (uint32_t i = 0; i < HWY_MAX_ROUTES && !held; i++) {
 		struct slot *s = &p->slots[i];
 
 		if (s->flows == 0 || s->key == HWY_CLASS_ALL || s->dst >= HWY_FAR_PORT ||

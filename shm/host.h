@@ -77,6 +77,12 @@ bool hwy_host_awaits(struct hwy_host *host, uint32_t src);
 #define HWY_HOST_ADVANCE_MS 1000
 void hwy_host_advance(struct hwy_host *host, uint32_t src);
 
+/*
+ * For so long after an agent has taken a proof back, packets take the switch, whatever flows are
+ * offloaded: the switch may not have had the time yet to take back those of the old rules.
+ */
+#define HWY_HOST_HOLD_MS 150
+
 /* To be called every few milliseconds: follows guests that come and go and what the
  * operator sets, moves closing links on. */
 void hwy_host_tick(struct hwy_host *host);
