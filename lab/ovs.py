@@ -29,6 +29,8 @@ BENIGN = (
     r"blocked \d+ ms waiting for \S+ to quiesce",
     r"EAL: No free \d+ kB hugepages reported",
     r"is not associated with an rte flow",  # A modified flow that cannot be offloaded, later deleted.
+    # A packet that met a purge of its megaflow; it is forwarded, and the flow made by the next one.
+    r"upcall_cb failure: ukey installation fails",
     r"Rx checksum offload is not supported on port",
     r"[Dd]ropped \d+ log messages",
     # A client of the management socket ended, and had not read all.
