@@ -40,6 +40,7 @@ NO_FORWARD, NO_RECEIVE, DOWN, NOT_HIGHWAY = 5, 6, 7, 8
 DEATHS_EVERY = 2000
 """Of so many pipelines stock Open vSwitch may die of one, by an assertion of its own."""
 
+
 class Unixctl:
     """One connection to a daemon's control socket, kept open (JSON-RPC 1.0)."""
 
