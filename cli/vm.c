@@ -104,12 +104,10 @@ print_args(const struct hwy_region *r, const struct hwy_snap *s, uint32_t port, 
 	/* Only an isolated port is ever given another region by a link. */
 	if (s->geo.kind == HWY_KIND_PORT) {
 		fflush(stdout);
-		fprintf(stderr, "highwayctl: on q35 each link region that is to be plugged in "
-				"later needs a "
-				"root port of its own: -device "
-				"pcie-root-port,id=highway-link1,chassis=101,slot=101,pref64-"
-				"reserve=32M and "
-				"so on; on i440fx nothing\n");
+		fputs("highwayctl: on q35 each link region that is to be plugged in later needs a "
+		      "root port of its own: -device pcie-root-port,id=highway-link1,chassis=101,"
+		      "slot=101,pref64-reserve=32M and so on; on i440fx nothing\n",
+		      stderr);
 	}
 	if (s->geo.port_count > 1) {
 		fflush(stdout);

@@ -179,9 +179,8 @@ hwy_dev_attach_tick(struct hwy_dev *dev)
 		if ((broken >> slot & 1) == 0)
 			continue;
 		HWY_LOG(WARNING,
-			"port %s: its link with port %.*s is given up, as that one %s; packets "
-			"take "
-			"the switch",
+			"port %s: its link with port %.*s is given up, as that one %s; "
+			"packets take the switch",
 			dev->name, HWY_NAME_SIZE - 1,
 			hwy_region_attach(dev->region, dev->index, slot)->peer,
 			hwy_load(&dev->attach.broken[slot]) == EBADMSG

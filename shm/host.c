@@ -446,17 +446,23 @@ carriers(const struct port_state *p, uint32_t dst)
 	return n;
 }
 
+/* Where an agent that is alive says that all packets of 'src' go, or HWY_NO_PROOF. */
+static uint32_t
+agent_proof(const struct hwy_host *h, uint32_t src)
+{
+	return h->agent_alive ? hwy_agent_proof(h->region, src) : HWY_NO_PROOF;
+}
+
 /*
- * The port that all packets of 'src' may go to by one route, or NO_PORT.  Somebody must
- * answer for them, so there has to be a live flow that leads there, or the prospect of one
- * (hwy_host_advance()); and none that leads elsewhere, as then the proof and the switch are
- * not of one mind.
+ * The port that all packets of 'src' may go to by one route, or NO_PORT: 'dst', if any.
+ * Somebody must answer for them, so there has to be a live flow that leads there, or the
+ * prospect of one (hwy_host_advance()); and none that leads elsewhere, as then the proof and
+ * the switch are not of one mind.
  */
 static uint32_t
-proved(struct hwy_host *h, uint32_t src)
+proved(struct hwy_host *h, uint32_t src, uint32_t dst)
 {
 	struct port_state *p = &h->ports[src];
-	uint32_t dst = h->agent_alive ? hwy_agent_proof(h->region, src) : HWY_NO_PROOF;
 	int n;
 
 	p->awaits = false;
@@ -512,10 +518,9 @@ proved_far(const struct hwy_host *h, uint32_t src)
  * threads sleep for up to 64 ms.
  */
 static bool
-holds_back(struct hwy_host *h, uint32_t src)
+holds_back(struct hwy_host *h, uint32_t src, uint32_t dst)
 {
 	struct port_state *p = &h->ports[src];
-	uint32_t dst = h->agent_alive ? hwy_agent_proof(h->region, src) : HWY_NO_PROOF;
 	uint32_t proof = dst == HWY_NO_PROOF ? 0 : dst + 1;
 
 	if (!h->agent_alive)
@@ -533,8 +538,9 @@ static uint32_t
 routes_wanted(struct hwy_host *h, uint32_t src, struct hwy_route *routes)
 {
 	struct port_state *p = &h->ports[src];
-	uint32_t dst = proved(h, src), n = 0;
-	bool held = holds_back(h, src);
+	uint32_t proof = agent_proof(h, src); /* it may change at any time: looked at once */
+	uint32_t dst = proved(h, src, proof), n = 0;
+	bool held = holds_back(h, src, proof);
 
 	if (dst != NO_PORT) {
 		int slot = slot_find(h, src, HWY_CLASS_ALL, dst);
