@@ -33,8 +33,10 @@ BENIGN = (
     r"upcall_cb failure: ukey installation fails",
     r"Rx checksum offload is not supported on port",
     r"[Dd]ropped \d+ log messages",
-    # A client of the management socket ended, and had not read all.
-    r"rconn\|WARN\|\S+<->unix#\d+: connection dropped \(Connection reset by peer\)",
+    # A client of a management socket ended, was killed, or was written to after it had gone.
+    r"rconn\|WARN\|\S+<->unix#\d+: connection dropped \((Connection reset by peer|Broken pipe)\)",
+    r"jsonrpc\|WARN\|unix#\d+: (receive|send) error: (Connection reset by peer|Broken pipe)",
+    r"reconnect\|WARN\|unix#\d+: connection dropped \((Connection reset by peer|Broken pipe)\)",
 )
 """Warnings of a healthy switch on a busy machine."""
 
