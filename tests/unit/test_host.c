@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* shm/host.c: flows become routes, links come and go, counters are answered for. */
+/* shm/host*.c: flows become routes, links come and go, counters are answered for. */
 #include "support.h"
 
 #include <errno.h>
