@@ -80,7 +80,7 @@ enum hwy_reason {
 	HWY_MANY_OUTPUTS,       /* 'rule' outputs a second time. */
 	HWY_NO_OUTPUT_PORT,     /* 'rule' outputs to 'port', which does not exist. */
 	HWY_NO_GROUP,           /* 'rule' uses 'group_id', which does not exist. */
-	HWY_GROUP_BUCKETS,      /* 'group_id' has several buckets. */
+	HWY_GROUP_BUCKETS,      /* 'group_id' selects among several buckets. */
 	HWY_GROUP_NOT_LIVE,     /* 'group_id' has no live bucket. */
 	HWY_GROUP_RECIRCULATES, /* 'group_id' selects by dp_hash: packets go round twice. */
 	HWY_TOO_DEEP,           /* Resubmits nest deeper, or are more, than allowed. */

@@ -173,7 +173,7 @@ format_of_rule(const struct hwy_detector *detector, const struct hwy_verdict *ve
 		ds_put_cstr(out, ", which does not exist, drops them");
 		break;
 	case HWY_GROUP_BUCKETS:
-		ds_put_cstr(out, " sends to several buckets");
+		ds_put_cstr(out, " selects among several live buckets");
 		break;
 	case HWY_GROUP_NOT_LIVE:
 		ds_put_cstr(out, ", of which no bucket is live, drops them");

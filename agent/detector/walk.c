@@ -367,40 +367,40 @@ first_live(struct walk *walk, const struct hwy_group *group, unsigned int depth,
 	return DEAD;
 }
 
-/* The one bucket that all packets take; null with 0: there is none, and none is needed. */
+/* The one bucket that all packets take, of a group that selects one; null with 0: there is
+ * none, and none is needed. */
 static int
 choose_bucket(struct walk *walk, const struct hwy_group *group,
-	      const struct ofputil_bucket **bucket)
+	      const struct ofputil_bucket **chosen)
 {
-	bool is_select = group->desc.type == OFPGT11_SELECT;
+	const struct ofputil_bucket *bucket;
+	enum liveness liveness = DEAD;
 
-	*bucket = NULL;
-	switch (group->desc.type) {
-	case OFPGT11_ALL:
-	case OFPGT11_INDIRECT:
-	case OFPGT11_SELECT:
-		if (ovs_list_is_empty(&group->desc.buckets)) {
-			return 0;
-		}
-		if (!ovs_list_is_short(&group->desc.buckets)) {
-			return end(walk, HWY_GROUP_BUCKETS);
-		}
-		if (!is_select) {
-			*bucket = ofputil_bucket_list_front(&group->desc.buckets);
-			return 0;
-		}
+	*chosen = NULL;
+	if (ovs_list_is_empty(&group->desc.buckets)) {
+		return 0;
+	}
+	if (group->desc.type == OFPGT11_FF) {
+		liveness = first_live(walk, group, 0, chosen);
+	} else {
 		/* Also with a single bucket, dp_hash (the default) makes packets go through the
 		 * datapath twice, by a datapath flow that cannot be offloaded. */
 		if (strcmp(group->desc.props.selection_method, "hash")) {
 			return end(walk, HWY_GROUP_RECIRCULATES);
 		}
-		break;
-	case OFPGT11_FF:
-		break;
-	default:
-		return end_with(walk, HWY_ACTION, "group of an unknown type");
+		LIST_FOR_EACH (bucket, list_node, &group->desc.buckets) {
+			enum liveness one = bucket_liveness(walk, group, bucket, 0);
+
+			if (one != DEAD && liveness != DEAD) {
+				return end(walk, HWY_GROUP_BUCKETS);
+			}
+			if (one != DEAD) {
+				liveness = one;
+				*chosen = bucket;
+			}
+		}
 	}
-	switch (first_live(walk, group, 0, bucket)) {
+	switch (liveness) {
 	case DEAD:
 		return end(walk, HWY_GROUP_NOT_LIVE);
 	case NOT_KNOWN:
@@ -426,13 +426,57 @@ execute_set(struct walk *walk, const void *ofpacts, size_t ofpacts_len)
 	return error;
 }
 
+/* A bucket works on a copy of the packet and its metadata. */
+static int
+execute_bucket(struct walk *walk, const struct ofputil_bucket *bucket)
+{
+	struct hwy_known own_known = walk->known;
+	int error;
+
+	walk->depth++;
+	error = execute_set(walk, bucket->ofpacts, bucket->ofpacts_len);
+	walk->depth--;
+	walk->known = own_known;
+	return error;
+}
+
+static int
+execute_group(struct walk *walk, const struct hwy_group *group)
+{
+	const struct ofputil_bucket *bucket;
+	int error;
+
+	switch (group->desc.type) {
+	case OFPGT11_ALL:
+	case OFPGT11_INDIRECT:
+		if (!ovs_list_is_empty(&group->desc.buckets)) {
+			add_step(walk, NULL, group->desc.group_id);
+		}
+		LIST_FOR_EACH (bucket, list_node, &group->desc.buckets) {
+			error = execute_bucket(walk, bucket);
+			if (error) {
+				return error;
+			}
+		}
+		return 0;
+	case OFPGT11_SELECT:
+	case OFPGT11_FF:
+		error = choose_bucket(walk, group, &bucket);
+		if (error || !bucket) {
+			return error;
+		}
+		add_step(walk, NULL, group->desc.group_id);
+		return execute_bucket(walk, bucket);
+	default:
+		return end_with(walk, HWY_ACTION, "group of an unknown type");
+	}
+}
+
 static int
 enter_group(struct walk *walk, uint32_t group_id)
 {
 	const struct hwy_group *group = use_group(walk, group_id);
 	uint32_t own_group_id = walk->group_id;
-	const struct ofputil_bucket *bucket;
-	struct hwy_known own_known;
 	int error;
 
 	walk->group_id = group_id;
@@ -442,19 +486,7 @@ enter_group(struct walk *walk, uint32_t group_id)
 	if (!group) {
 		return end(walk, HWY_NO_GROUP);
 	}
-	error = choose_bucket(walk, group, &bucket);
-	if (error) {
-		return error;
-	}
-	if (bucket) {
-		add_step(walk, NULL, group_id);
-		/* A bucket works on a copy of the packet and its metadata. */
-		own_known = walk->known;
-		walk->depth++;
-		error = execute_set(walk, bucket->ofpacts, bucket->ofpacts_len);
-		walk->depth--;
-		walk->known = own_known;
-	}
+	error = execute_group(walk, group);
 	if (!error) {
 		walk->group_id = own_group_id;
 	}

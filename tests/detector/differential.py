@@ -4,10 +4,18 @@
 
 Random pipelines go both to a private ovs-vswitchd with a dummy datapath and to the detector;
 whenever the detector claims that all packets of X go to Y, `ofproto/trace` of every packet
-tried must output it to exactly Y, with nothing changed.  Where all packets tried go to one
-port and the detector has no proof, it missed one, or the packets did not hit what decides.
+tried must output it to exactly Y, with nothing changed.
 
-    sudo tests/detector/differential.py --build build [--pipelines 10000] [--seed N]
+Where all packets tried go to one port and the detector has no proof, many more packets are
+tried.  If they still do, it is a link of one of these kinds:
+
+  several rules   packets take different paths of rules: no proof by definition, as no one rule
+                  answers for all of them; Open vSwitch's megaflows (classes) carry such a link
+  no order        rules that overlap have the same priority, and OpenFlow leaves open which
+                  one decides: nothing can be proved
+  missed          one path of rules, and no proof
+
+    sudo tests/detector/differential.py --build build [--pipelines 10000] [--seed N] [--json FILE]
 
 The last line is `N pipelines, N packets, N proofs, N false, N missed`.
 """
@@ -35,6 +43,8 @@ from tests.detector.pipelines import PORTS, Pipeline  # noqa: E402
 
 AMBIGUOUS = "have the same priority"
 """Rules that overlap with the same priority: OpenFlow leaves open which one decides."""
+MORE = 60
+"""Random packets that are tried where a link may be missed, beside those that rules ask for."""
 NO_FORWARD, NO_RECEIVE, DOWN, NOT_HIGHWAY = 5, 6, 7, 8
 """Ports that have something the matter with them."""
 DEATHS_EVERY = 2000
@@ -137,9 +147,14 @@ class DummySwitch:
                                                             re.MULTILINE | re.DOTALL) if "LIVE" in state}
 
     def trace(self, packets):
-        """(datapath actions, packet's headers changed) of each packet, a text."""
+        """What becomes of each packet, a text: (outcome(), path())."""
         answers = self.control.calls("ofproto/trace", [["--names", "br0", packet] for packet in packets])
-        return [outcome(answer) for answer in answers]
+        return [(outcome(answer), path(answer)) for answer in answers]
+
+
+def path(text):
+    """The rules and the buckets that a trace tells of, in their order."""
+    return tuple(re.findall(r"^ *(?:\d+\. (.*)|-> using (bucket \d+))$", text, re.MULTILINE))
 
 
 def outcome(text):
@@ -195,11 +210,29 @@ class Count:
     def __init__(self):
         self.pipelines = self.packets = self.proofs = self.links = 0
         self.false, self.missed = [], Counter()
+        self.several = self.unordered = 0  # links without a proof that are none of the detector's
         self.deaths = 0  # pipelines that Open vSwitch did not survive
 
     def line(self):
         return (f"{self.pipelines} pipelines, {self.packets} packets, {self.proofs} proofs, "
                 f"{len(self.false)} false, {sum(self.missed.values())} missed")
+
+    def kinds(self):
+        """{kind of link: how many}"""
+        missed = sum(self.missed.values())
+        return {"proved": self.links - self.several - self.unordered - missed, "several rules": self.several,
+                "no order": self.unordered, "missed": missed}
+
+    def as_json(self, seed):
+        return {"seed": seed, "pipelines": self.pipelines, "packets": self.packets, "proofs": self.proofs,
+                "false": len(self.false), "links": self.kinds(), "missed": dict(self.missed.most_common())}
+
+
+def link(port, outcomes):
+    """Do all packets go from 'port' to one port that can be the end of a link, unchanged?"""
+    (actions, changed), *others = set(outcomes)
+    goal = re.fullmatch(r"p(\d+)", actions)
+    return bool(goal) and not others and not changed and int(goal[1]) not in (port, DOWN, NOT_HIGHWAY)
 
 
 def compare(switch, detector, pipeline, number, count):
@@ -210,26 +243,36 @@ def compare(switch, detector, pipeline, number, count):
     for port in PORTS[:6]:
         partner, words = verdicts[port]
         tried = [f"in_port={port},{packet}" for packet in packets]
-        outcomes = switch.trace(tried)
+        traces = switch.trace(tried)
         count.packets += len(tried)
         if partner is not None:
             count.proofs += 1
-            wrong = [(packet, actions, changed) for packet, (actions, changed) in zip(tried, outcomes)
+            wrong = [(packet, actions, changed) for packet, ((actions, changed), _) in zip(tried, traces)
                      if actions != f"p{partner}" or changed]
             if wrong:
                 count.false.append((pipeline.lines, words, wrong[0]))
-        together = set(outcomes)
-        goal = re.fullmatch(r"p(\d+)", min(together)[0]) if len(together) == 1 else None
-        if goal and not min(together)[1] and int(goal[1]) not in (port, DOWN, NOT_HIGHWAY):
-            count.links += 1
-            if partner is None:
+        if not link(port, [seen for seen, _ in traces]):
+            continue
+        if partner is None:
+            more = [f"in_port={port},{packet}" for packet in pipeline.more_packets(MORE)]
+            traces += switch.trace(more)
+            count.packets += len(more)
+            if not link(port, [seen for seen, _ in traces]):
+                continue
+            if len({way for _, way in traces}) > 1:
+                count.several += 1
+            elif AMBIGUOUS in words:
+                count.unordered += 1
+            else:
                 count.missed[reason(words)] += 1
+        count.links += 1
 
 
 def reason(words):
     """What is the same in explanations of one kind."""
-    for part in ("takes some of", AMBIGUOUS, "no rule takes", "no bucket is live", "too deep", "second port", "which is not followed",
-                 "writes the field", "not known", "depends on the packet", "does not exist", "several buckets"):
+    for part in ("takes some of", "no rule takes", "no bucket is live", "too deep", "second port", "which is not followed",
+                 "writes the field", "not known", "depends on the packet", "does not exist", "several live buckets",
+                 "selects by dp_hash"):
         if part in words:
             return part
     return words
@@ -240,6 +283,7 @@ def main():
     parser.add_argument("--build", type=Path, default=ROOT / "build")
     parser.add_argument("--pipelines", type=int, default=300)
     parser.add_argument("--packets", type=int, default=12, help="random ones for each port, beside those that rules ask for")
+    parser.add_argument("--json", type=Path, help="file to add the figures to")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("HIGHWAY_SEED", time.time_ns() % 10**9)))
     args = parser.parse_args()
     program = args.build.resolve() / "tests/detector_verdicts"
@@ -278,13 +322,16 @@ def main():
     for lines, words, (packet, actions, changed) in count.false:
         print("claimed:", words, "\n  but", packet, "->", actions, "headers changed" if changed else "")
         print("  " + "\n  ".join(lines))
-    missed = sum(count.missed.values())
+    kinds = count.kinds()
     for why, times in count.missed.most_common():
         print(f"missed {times:6}: {why}")
-    print(f"of {count.links} links of the packets tried, {missed} have no proof: "
-          f"{100 * missed / max(count.links, 1):.1f} %; "
-          f"{100 * (missed - count.missed[AMBIGUOUS]) / max(count.links - count.missed[AMBIGUOUS], 1):.1f} % without those "
-          f"whose rules {AMBIGUOUS}, and so no order; {time.monotonic() - started:.0f} s")
+    print(f"{count.links} links: " + ", ".join(f"{number} {kind}" for kind, number in kinds.items()) +
+          f"; of those that one path of rules makes, {100 * kinds['missed'] / max(kinds['proved'] + kinds['missed'], 1):.1f} % "
+          f"are missed; {time.monotonic() - started:.0f} s")
+    if args.json:
+        rows = json.loads(args.json.read_text()) if args.json.exists() else []
+        rows = [row for row in rows if "differential" not in row] + [{"differential": count.as_json(args.seed)}]
+        args.json.write_text("[\n " + ",\n ".join(map(json.dumps, rows)) + "\n]\n")
     enough = count.proofs >= args.pipelines / 2
     print("FAIL  differential: false proofs" if count.false else
           "ok    differential: no proof is false" if enough else "FAIL  differential: too few proofs to tell")

@@ -123,8 +123,10 @@ class Pipeline:
             self._flow(10, at, mine, f"output:{self._output(port)}")
         elif kind == "packet":
             # No link, though each rule alone looks like one.
+            kind = random.choice(("0x0800", "0x0806"))
             self._flow(0, at, mine, f"move:NXM_OF_ETH_TYPE[]->NXM_NX_REG0[0..15],resubmit(,{to})")
-            self._flow(to, 40, f"reg0={random.choice(('0x800', '0x806'))},{mine}", f"output:{self._output(port)}")
+            self._flow(to, 40, f"reg0={kind},{mine}", f"output:{self._output(port)}")
+            self.asked.append({"dl_type": kind})
             self._flow(to, at, mine, f"output:{out}")
         elif kind == "bucket":
             self._flow(0, at, mine, f"load:1->NXM_NX_REG0[],group:6,resubmit(,{to})")
@@ -248,6 +250,17 @@ class Pipeline:
         """Texts for ofproto/trace, without the port: one for each that a rule asks for, and
         so many others."""
         return [self._packet(asked) for asked in self.asked] + [self._packet({}) for _ in range(number)]
+
+    def more_packets(self, number):
+        """The same for a second, closer look: also packets that several rules ask for."""
+        asked = self.asked * 3
+        for one in self.asked:
+            other = self.random.choice(self.asked)
+            together = one | other
+            # Later fragments have no ports.
+            if together == other | one and "ip_frag" not in together:
+                asked.append(together)
+        return [self._packet(each) for each in asked] + [self._packet({}) for _ in range(number)]
 
     def _packet(self, asked):
         random = self.random

@@ -106,7 +106,7 @@ def measure_all(lab, build, regions, sizes, times):
 def add_to(path, found):
     """Adds the figures to the rows of the JSON file."""
     rows = json.loads(path.read_text())
-    for row in rows:
+    for row in (row for row in rows if "rules" in row):
         row |= found.get(row["rules"], {"proof_ms": None, "withdraw_ms": None, "why_null": SLOW})
     path.write_text("[\n " + ",\n ".join(map(json.dumps, rows)) + "\n]\n")
 

@@ -19,28 +19,42 @@ an_indirect_group_is_followed(void **state)
 }
 
 static void
-a_group_of_all_is_followed_if_it_has_one_bucket(void **state)
+a_group_of_all_is_followed_into_all_its_buckets(void **state)
 {
 	(void)state;
 	flow("in_port=1,actions=group:5");
 	group("group_id=5,type=all,bucket=output:2");
 	expect_link(1, 2);
 	group("group_id=5,type=all,bucket=output:2,bucket=output:3");
-	expect_none(1, "table 0: priority=32768,cookie=0x0,in_port=p1 by group 5 sends to several "
-		       "buckets");
+	expect_none(1,
+		    "table 0: priority=32768,cookie=0x0,in_port=p1 by group 5 sends p1's packets "
+		    "to a second port");
+	/* Each bucket has a copy of the packet and its metadata. */
+	flow("table=1,reg0=7,actions=output:3");
+	group("group_id=5,type=all,bucket=load:7->NXM_NX_REG0[],output:2,bucket=resubmit(,1)");
+	expect_link(1, 2);
+	group("group_id=5,type=all,bucket=output:1,bucket=output:3");
+	expect_link(1, 3);
 	group("group_id=5,type=all");
 	expect_none(1, "table 0: priority=32768,cookie=0x0,in_port=p1 drops p1's packets");
 }
 
 static void
-a_select_group_is_followed_if_it_has_one_bucket_and_does_not_recirculate(void **state)
+a_select_group_is_followed_if_one_bucket_lives_and_it_does_not_recirculate(void **state)
 {
 	(void)state;
 	flow("in_port=1,actions=group:5");
 	group("group_id=5,type=select,selection_method=hash,fields(eth_src),bucket=output:2");
 	expect_link(1, 2);
 	group("group_id=5,type=select,selection_method=hash,bucket=output:2,bucket=output:2");
-	assert_non_null(strstr(explain(1), "several buckets"));
+	assert_non_null(strstr(explain(1), "selects among several live buckets"));
+	group("group_id=5,type=select,selection_method=hash,bucket=weight:0,output:3,"
+	      "bucket=watch_port:2,output:2,bucket=watch_port:3,output:3");
+	assert_non_null(strstr(explain(1), "selects among several live buckets"));
+	port(3, HWY_PORT_HIGHWAY | HWY_PORT_DOWN);
+	expect_link(1, 2);
+	port(3, HWY_PORT_HIGHWAY | HWY_PORT_LIVE);
+	assert_non_null(strstr(explain(1), "selects among several live buckets"));
 	group("group_id=5,type=select,bucket=output:2");
 	assert_non_null(strstr(explain(1), "selects by dp_hash"));
 	group("group_id=5,type=select,selection_method=hash,bucket=weight:0,output:2");
@@ -344,8 +358,8 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, bridge_make, bridge_remove)
 	const struct CMUnitTest tests[] = {
 		TEST(an_indirect_group_is_followed),
-		TEST(a_group_of_all_is_followed_if_it_has_one_bucket),
-		TEST(a_select_group_is_followed_if_it_has_one_bucket_and_does_not_recirculate),
+		TEST(a_group_of_all_is_followed_into_all_its_buckets),
+		TEST(a_select_group_is_followed_if_one_bucket_lives_and_it_does_not_recirculate),
 		TEST(a_failover_group_is_followed_to_its_first_live_port),
 		TEST(a_failover_group_can_watch_a_group),
 		TEST(groups_that_watch_each_other_are_no_proof),
