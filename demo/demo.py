@@ -20,10 +20,10 @@ sys.path.insert(0, str(ROOT))
 import report as reporting  # noqa: E402
 import untouched  # noqa: E402
 from chain import Chain  # noqa: E402
-from lab import Lab, LabError  # noqa: E402
 from phases import Phases, Source  # noqa: E402
 from realtraffic import RealTraffic  # noqa: E402
-from screen import Monitor, Screen  # noqa: E402
+from screen import Monitor  # noqa: E402
+from stage import put_on  # noqa: E402
 
 REFUSALS = (r"rte_flow creation failed", r"\|WARN\|[^|]*Failed flow")
 """Open vSwitch's warnings when the driver refuses a flow that is not point-to-point."""
@@ -52,21 +52,7 @@ def main():
     if len(os.sched_getaffinity(0)) < 2:
         print("demo: needs two CPUs", file=sys.stderr)
         return 77
-    screen = Screen()
-    try:
-        with Lab(build / "demo") as lab:
-            (lab.folder / "report.json").unlink(missing_ok=True)
-            report = run(lab, screen, build, traffic, options.seed)
-    except (LabError, TimeoutError, OSError) as error:
-        screen.settle()
-        screen.line(f"demo: {error}")
-        screen.line(f"demo: logs are in {build / 'demo'}")
-        return 1
-    except KeyboardInterrupt:
-        screen.settle()
-        screen.line("demo: interrupted; everything is stopped")
-        return 130
-    return 0 if report["ok"] else 1
+    return put_on("demo", build / "demo", lambda lab, screen: run(lab, screen, build, traffic, options.seed))
 
 
 def run(lab, screen, build, traffic, seed):

@@ -27,10 +27,10 @@ sys.path.insert(0, str(ROOT))
 
 import report as reporting  # noqa: E402
 from chain import RegionDir, prefer  # noqa: E402
-from lab import DEADLINE, Lab, LabError, Netns, Ovs, Traffic, wait_until  # noqa: E402
+from lab import DEADLINE, Netns, Ovs, Traffic, wait_until  # noqa: E402
 from lab.highwayd import Highwayd  # noqa: E402
 from lab.vm import GuestImage, Vm  # noqa: E402
-from screen import Screen  # noqa: E402
+from stage import put_on  # noqa: E402
 
 BRIDGE = "br0"
 PORTS = ("src", "vm1w", "vm1e", "vm2")
@@ -195,7 +195,7 @@ def cycles(rig, screen, name, number, ready):
     return found
 
 
-def run(lab, build, screen, number):
+def run(lab, screen, build, number):
     """The whole story; returns the report."""
     screen.heading("Highway: memory that is plugged into running virtual machines")
     screen.line("[source] --- [VM 1: testpmd] --- [VM 2: sink]     every '---' leads through the switch")
@@ -273,6 +273,8 @@ def run(lab, build, screen, number):
     screen.line()
     for sentence, good in kept:
         screen.line(f"{screen.paint('green', 'yes') if good else screen.paint('red', 'NO ')}  {sentence}")
+    screen.line()
+    screen.line(f"report: {lab.folder / 'report.json'}")
     return result
 
 
@@ -308,21 +310,7 @@ def main():
     if os.geteuid() != 0:
         print("demo-vm: needs root (network namespaces, QEMU's memory files)", file=sys.stderr)
         return 77
-    screen = Screen()
-    try:
-        with Lab(build / "demo-vm") as lab:
-            (lab.folder / "report.json").unlink(missing_ok=True)
-            result = run(lab, build, screen, max(1, options.cycles))
-            screen.line()
-            screen.line(f"report: {lab.folder / 'report.json'}")
-    except (LabError, TimeoutError, OSError) as error:
-        screen.line(f"demo-vm: {error}")
-        screen.line(f"demo-vm: logs are in {build / 'demo-vm'}")
-        return 1
-    except KeyboardInterrupt:
-        screen.line("demo-vm: interrupted; everything is stopped")
-        return 130
-    return 0 if result["ok"] else 1
+    return put_on("demo-vm", build / "demo-vm", lambda lab, screen: run(lab, screen, build, max(1, options.cycles)))
 
 
 if __name__ == "__main__":
