@@ -98,7 +98,12 @@ def test_service_watchdog(test):
     one.signal(signal.SIGSTOP)
     wait_until(lambda: Path(f"/proc/{one.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T", 10,
                "highwayd to be stopped")
-    time.sleep(0.1)  # What it had sent has been read.
+
+    def quiet():
+        before = manager.count("WATCHDOG=1")
+        time.sleep(0.3)
+        return manager.count("WATCHDOG=1") == before
+    wait_until(quiet, 10, "what it had sent to be read")
     before = manager.count("WATCHDOG=1")
     time.sleep(1)
     still = manager.count("WATCHDOG=1")

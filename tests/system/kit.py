@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -50,6 +51,14 @@ def sure(truth, what):
 def same(left, right, what):
     if left != right:
         raise AssertionError(f"{what}: {left} is not {right}")
+
+
+def within(begin, limit_s, what):
+    """Since 'begin' (time.monotonic()) less than 'limit_s' have gone by.  Else it is a deadline
+    that was met, as in wait_until(): on a busy machine a single one says nothing."""
+    took = time.monotonic() - begin
+    if took >= limit_s:
+        raise TimeoutError(f"{what} took {took:.2f} s, not below {limit_s:g} s")
 
 
 def clean(report, received=None):
@@ -423,6 +432,13 @@ class Bed:
         """(packets, bytes) summed over the rules that match."""
         flows = self.ovs.flows(self.bridge, match)
         return sum(f["n_packets"] for f in flows), sum(f["n_bytes"] for f in flows)
+
+    def wait_answered(self, number, deadline_s=10):
+        """Waits until a flow is offloaded that answers for the port's packets: what went before
+        by a proof alone (docs/internals/offload.md) is owed to it, and else told by no rule."""
+        name = self.ovs_name(self.ports[number])
+        wait_until(lambda: any(f["offloaded"] == "yes" and f["in_port"] == name for f in self.ovs.datapath_flows()),
+                   deadline_s, f"an offloaded flow of {name}", lambda: str(self.ovs.datapath_flows()))
 
     def wait_packets(self, want, match="", deadline_s=15, sender=None):
         """Waits until the rules count (packets, bytes) = 'want', and is sure that they
