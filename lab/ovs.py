@@ -31,6 +31,10 @@ BENIGN = (
     r"is not associated with an rte flow",  # A modified flow that cannot be offloaded, later deleted.
     # A packet that met a purge of its megaflow; it is forwarded, and the flow made by the next one.
     r"upcall_cb failure: ukey installation fails",
+    # Two of its threads, one of which takes a megaflow away that the other one looks at.
+    r"Failed to acquire udpif_key corresponding to unexpected flow",
+    r"Invalid state transition for ukey",
+    r"failed to (flow_del|flow_get|put\[modify\]) \(No such file or directory\)",
     r"Rx checksum offload is not supported on port",
     r"[Dd]ropped \d+ log messages",
     # A client of a management socket ended, was killed, or was written to after it had gone.

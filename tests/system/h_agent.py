@@ -89,10 +89,12 @@ def test_the_link_opens_by_proof(test):
     bed.rules("priority=65000,in_port=1,tcp,actions=drop")
     wait_explained(one, x, lambda s: s["bypass"] != "proof", "p1 to leave the proof's route")
     wait_until(lambda: one.events("closed"), 10, "the link's closing to be noted")
-    log = one.logfile.read_text()
-    for event in one.events():
-        same(log.count(event["text"]), [e["text"] for e in one.events()].count(event["text"]),
-             f"lines in the log of: {event['text']}")
+
+    def unlike():
+        """Events that are not in the log as often as in the journal."""
+        texts, log = [event["text"] for event in one.events()], one.logfile.read_text()
+        return [text for text in texts if log.count(text) != texts.count(text)]
+    wait_until(lambda: not unlike(), 5, "each event to have its line in the log", lambda: str(unlike()))
     source.stop()
 
 
@@ -298,7 +300,7 @@ def test_events_are_bounded(test):
                "highway-debounce-ms")
     one = agent(test, bed)
     wait_words(test, "p1", "yes", "p2")
-    for _ in range(3):
+    for _ in range(30):  # Two have to come within a second, which takes a busy machine some tries.
         bed.rules("priority=65000,in_port=1,tcp,actions=drop")
         wait_words(test, "p1", "yes", None)
         bed.delete("tcp")

@@ -68,7 +68,7 @@ class Listener:
         self.bed = bed
         self.path = f"{bed.ovs.run}/listener{next(test.bench.numbers)}"
         self._connection = self._socket = None
-        test.allow.append(rf"rconn\|WARN\|.*{self.path}")
+        test.allow.append(rf"rconn\|(WARN|ERR)\|.*{self.path}")
         test.defer(self.leave)
         self.come()
         # The least that Open vSwitch takes: 5 s, and thrice that until it fails open.

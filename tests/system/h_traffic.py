@@ -35,7 +35,7 @@ def flow(test, ports=2, before=(), ovs=None, rules_count=True):
         bed.ovs.vsctl(*[bed.bridge if word == "BRIDGE" else word for word in command])
     bed.rules(*LINE)
     agent_ = agent(test, bed)
-    one = test.traffic("gensink", "p1", "p2", rate=RATE, size=SIZE, drain=3000).start()
+    one = test.traffic("gensink", "p1", "p2", rate=RATE, size=SIZE).start()
     go(one)
     test.wait_link("p1", "p2")
     moves(test, one, "bypass")
@@ -192,7 +192,7 @@ def controller_leaves(test, fail_mode, bypass):
     boss = Listener(test, bed)
     bed.rules(*LINE)
     agent(test, bed)
-    one = test.traffic("gensink", "p1", "p2", name=f"{fail_mode}-{bypass}", rate=RATE, size=SIZE, drain=3000).start()
+    one = test.traffic("gensink", "p1", "p2", name=f"{fail_mode}-{bypass}", rate=RATE, size=SIZE).start()
     go(one)
 
     def told(word):
@@ -427,7 +427,7 @@ def test_vswitchd_dies_under_traffic(test):
     bed = test.bed(2, ovs=ovs)
     bed.rules(*LINE)
     agent_ = agent(test, bed)
-    one = test.traffic("gensink", "p1", "p2", rate=RATE, size=SIZE, drain=3000).start()
+    one = test.traffic("gensink", "p1", "p2", rate=RATE, size=SIZE).start()
     go(one)
     wait_route(test, True)
     moves(test, one, "bypass")

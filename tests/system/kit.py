@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import time
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
 
 from lab import DEADLINE, HugePages, LabError, Ovs, Process, Testpmd, Traffic, run, wait_until
@@ -159,13 +160,13 @@ class Test:
     def close(self):
         """Undoes what the test did; returns what is wrong with the switch now."""
         troubles = [f"ovs-vswitchd is dead: {ovs.vswitchd.how_ended()}; see {ovs.log}"
-                    for ovs, (_, dies) in self._logs.items() if not dies and not ovs.vswitchd.alive]
+                    for ovs, (_, dies, _) in self._logs.items() if not dies and not ovs.vswitchd.alive]
         try:
             self.stack.close()
         except Exception as error:  # Tell it and go on.
             troubles.append(f"cleaning up: {error}")
-        for ovs, (start, _) in self._logs.items():
-            troubles += [f"the switch warns: {line}" for line in self.warnings(ovs, start)]
+        for ovs, (start, _, since) in self._logs.items():
+            troubles += [f"the switch warns: {line}" for line in self.warnings(ovs, start, since)]
         for left in (self.region_path(), *sorted(self.dir.glob("@*"))):
             try:
                 wait_until(lambda: not left.exists(), 10, f"{left} to be removed by its last user")
@@ -174,12 +175,14 @@ class Test:
                 left.unlink(missing_ok=True)
         return troubles
 
-    def warnings(self, ovs, start):
+    def warnings(self, ovs, start, since):
+        """Those of the log from 'start' on.  Another thread of the switch writes it: what is from
+        before 'since' is the last test's, which may have allowed it."""
         try:
             new = set(ovs.log.read_bytes()[start:].decode(errors="replace").splitlines())
         except OSError:
             return []
-        return [line for line in ovs.log_warnings(allow=self.allow) if line in new]
+        return [line for line in ovs.log_warnings(allow=self.allow) if line in new and line >= since]
 
     def explain(self):
         """What the region counts that might be the reason for a failure."""
@@ -211,7 +214,8 @@ class Test:
     def watch(self, ovs, dies=False):
         """Has the switch's log looked through, from now on, when the test ends."""
         start = ovs.log.stat().st_size if ovs.log.exists() else 0
-        self._logs.setdefault(ovs, (start, dies))
+        since = datetime.now(timezone.utc).isoformat(timespec="milliseconds")[:23]
+        self._logs.setdefault(ovs, (start, dies, since))
         return ovs
 
     def ovs(self, kind="main"):
@@ -254,6 +258,7 @@ class Test:
         if mode in ("gen", "gensink") and options.get("control", True):
             options.setdefault("hold", True)  # until control("start")
         if mode == "gensink":
+            options.setdefault("drain", 3000)  # It ends before, as soon as all packets are there.
             options.setdefault("tx_port", 0)
             options.setdefault("rx_port", 1)
         extra = dict(devargs)
