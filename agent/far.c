@@ -673,7 +673,8 @@ want_all(void)
 	}
 }
 
-/* A ledger that an earlier highwayd has left. */
+/* Where there are isolated ports, so that containers can be given the socket before the first link
+ * is proved; and where an earlier highwayd has left a ledger. */
 static void
 find_folders(void)
 {
@@ -683,7 +684,7 @@ find_folders(void)
 		char *path = folder_of(d);
 		char *file = path != NULL ? xasprintf("%s/%s", path, HWY_LEDGER_FILE) : NULL;
 
-		if (file != NULL && access(file, F_OK) == 0)
+		if (file != NULL && (hwy_domain_is_isolated(d) || access(file, F_OK) == 0))
 			folder_get(path);
 		free(file);
 		free(path);

@@ -38,6 +38,7 @@ static const struct key {
 	{"highway-bypass-off-domains", "Open_vSwitch", true},
 	{"highway-debounce-ms", "Open_vSwitch", false},
 	{"highway-journal-size", "Open_vSwitch", false},
+	{"highway-libvirt-uri", "Open_vSwitch", false},
 	{"highway-metrics", "Open_vSwitch", false},
 	{"highway-qmp-dir", "Open_vSwitch", false},
 	{"highway-spare-links", "Open_vSwitch", false},

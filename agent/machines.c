@@ -8,16 +8,21 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "dirs.h"
 #include "domain.h"
+#include "hotplug/libvirt.h"
 #include "hotplug/plug.h"
 #include "hotplug/vms.h"
 #include "journal.h"
 #include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
+#include "openvswitch/vlog.h"
 #include "ovsdb.h"
 #include "realm.h"
 #include "timeval.h"
 #include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(hwy_machines);
 
 /* --- whose port is it --------------------------------------------------------------- */
 
@@ -237,11 +242,38 @@ hwy_machines_init(void)
 	hwy_vms_init(happened);
 }
 
+/* libvirt, if it is to be asked: of those that give us no monitor. */
+static void
+follow_libvirt(void)
+{
+	static char *told;
+	char *folder = xasprintf("%s/highwayd-libvirt", ovs_rundir()), *trouble;
+	struct ds uuids = DS_EMPTY_INITIALIZER;
+	struct hwy_vm *vm;
+
+	hwy_libvirt_set_uri(hwy_settings.libvirt_uri, folder);
+	hwy_vms_set_own_dir(hwy_libvirt_folder());
+	HMAP_FOR_EACH (vm, node, &hwy_vms) {
+		if (vm->known && !hwy_vm_is_own(vm))
+			ds_put_format(&uuids, "%s ", vm->uuid);
+	}
+	hwy_libvirt_leave_out(ds_cstr(&uuids));
+	trouble = hwy_libvirt_trouble();
+	if (trouble != NULL && !nullable_string_is_equal(trouble, told))
+		VLOG_WARN("%s", trouble);
+	free(told);
+	told = trouble;
+	ds_destroy(&uuids);
+	free(folder);
+}
+
 void
 hwy_machines_run(void)
 {
-	if (hwy_ovsdb_known())
+	if (hwy_ovsdb_known()) {
 		hwy_vms_set_dir(hwy_settings.qmp_dir);
+		follow_libvirt();
+	}
 	hwy_vms_run();
 	if (hwy_vms_dir() != NULL && time_msec() >= next_look) {
 		look();
@@ -300,7 +332,8 @@ static bool
 is_expected(const struct hwy_ofport *port)
 {
 	return port->vm_uuid != NULL ||
-	       (hwy_settings.qmp_dir != NULL && hwy_domain_is_isolated(port->domain));
+	       ((hwy_settings.qmp_dir != NULL || hwy_settings.libvirt_uri != NULL) &&
+		hwy_domain_is_isolated(port->domain));
 }
 
 void
@@ -331,7 +364,7 @@ hwy_machine_text(const struct hwy_ofport *port, struct ds *out)
 		ds_put_cstr(out, "none is known with the port's region");
 	}
 	ds_put_char(out, '\n');
-	if (f.vm == NULL && hwy_settings.qmp_dir == NULL)
+	if (f.vm == NULL && hwy_settings.qmp_dir == NULL && hwy_settings.libvirt_uri == NULL)
 		ds_put_cstr(out, "           set other_config:highway-qmp-dir of Open_vSwitch to a "
 				 "folder of QEMU monitor sockets\n");
 	else if (f.vm == NULL && hwy_vms_trouble() != NULL)

@@ -160,6 +160,7 @@ read_settings(const struct ovsrec_open_vswitch *ovs)
 	hwy_settings.spare_links = (unsigned int)number(&ovs->other_config, "highway-spare-links",
 							0, 0, HWY_SPARE_LINKS_MAX);
 	set(&hwy_settings.metrics, metrics);
+	set(&hwy_settings.libvirt_uri, smap_get(&ovs->other_config, "highway-libvirt-uri"));
 	if (qmp_dir != NULL && qmp_dir[0] != '/') {
 		VLOG_WARN_RL(&limit,
 			     "highway-qmp-dir=%s of Open_vSwitch is not an absolute path: it is "
@@ -406,4 +407,5 @@ hwy_ovsdb_exit(void)
 	free(idl_remote);
 	free(hwy_settings.metrics);
 	free(hwy_settings.qmp_dir);
+	free(hwy_settings.libvirt_uri);
 }

@@ -15,6 +15,7 @@ struct hwy_settings {
 	size_t journal_size;       /* highway-journal-size */
 	char *metrics;             /* highway-metrics, or NULL */
 	char *qmp_dir;             /* highway-qmp-dir, or NULL */
+	char *libvirt_uri;         /* highway-libvirt-uri, or NULL */
 	unsigned int spare_links;  /* highway-spare-links */
 };
 extern struct hwy_settings hwy_settings;

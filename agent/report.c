@@ -16,6 +16,7 @@
 #include "flow.h"
 #include "journal.h"
 #include "hotplug/plug.h"
+#include "hotplug/libvirt.h"
 #include "hotplug/qmp.h"
 #include "hotplug/vms.h"
 #include "links.h"
@@ -511,22 +512,27 @@ machines(struct unixctl_conn *conn, int argc, const char *argv[], void *aux OVS_
 		"MACHINE",          "UUID",    "STATE", "TYPE", ">DEVICES", ">PLUGGED",
 		">FREE ROOT PORTS", "MONITOR", NULL};
 	const struct hwy_vm *vm;
+	char *libvirt = hwy_libvirt_trouble();
 	struct reply r;
 	bool json;
 
 	if (arguments(argc, argv, &json) > 0) {
+		free(libvirt);
 		wrong(conn, argv[1], "machines [--json]");
 		return;
 	}
 	r = reply_start(conn, json, "machines", heads,
 			hwy_vms_trouble() != NULL ? hwy_vms_trouble()
+			: libvirt != NULL         ? libvirt
 			: hwy_vms_dir() == NULL
 				? "no virtual machines: other_config:highway-qmp-dir of "
 				  "Open_vSwitch is not set"
-				: "no virtual machines: highway-qmp-dir has no monitor socket");
+				: "no virtual machines: no monitor socket in highway-qmp-dir, and "
+				  "no running one at highway-libvirt-uri");
 	HMAP_FOR_EACH (vm, node, &hwy_vms)
 		machine_line(&r, vm);
 	reply_end(&r);
+	free(libvirt);
 }
 
 /* --- events ----------------------------------------------------------------------- */

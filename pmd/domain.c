@@ -11,6 +11,7 @@
 #include <rte_bus.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
+#include <rte_version.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -288,6 +289,32 @@ is_domain(const struct hwy_domain *d, const struct hwy_devargs *args)
 				      d->region->path + strlen(args->dir) == slash));
 }
 
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 11, 0, 0)
+static uint32_t
+control_thread_main(void *d)
+{
+	(void)control_thread(d);
+	return 0;
+}
+
+static int
+start_control_thread(struct hwy_domain *d)
+{
+	rte_thread_t thread;
+	int rc = rte_thread_create_control(&thread, "highway-ctl", control_thread_main, d);
+
+	if (rc == 0)
+		d->thread = (pthread_t)thread.opaque_id;
+	return rc;
+}
+#else
+static int
+start_control_thread(struct hwy_domain *d)
+{
+	return rte_ctrl_thread_create(&d->thread, "highway-ctl", NULL, control_thread, d);
+}
+#endif
+
 static int
 domain_new(const struct hwy_devargs *args, struct hwy_domain **out, char *err)
 {
@@ -327,7 +354,7 @@ domain_new(const struct hwy_devargs *args, struct hwy_domain **out, char *err)
 	RTE_ETH_FOREACH_DEV (port)
 		prepare_dma(d, rte_eth_devices[port].device);
 	rte_eth_dev_callback_register(RTE_ETH_ALL, RTE_ETH_EVENT_NEW, new_port, d);
-	rc = -rte_ctrl_thread_create(&d->thread, "highway-ctl", NULL, control_thread, d);
+	rc = start_control_thread(d);
 	if (rc != 0) {
 		rc = hwy_fail(err, -EAGAIN, "domain=%s: no control thread could be started",
 			      args->domain);

@@ -6,6 +6,7 @@
  *   /highway/port,<name>   one of them: domain, role, link, paths and counters
  */
 #include <rte_telemetry.h>
+#include <rte_version.h>
 
 #include "highway.h"
 
@@ -30,6 +31,16 @@ struct wanted {
 };
 
 static void
+add_counter(struct rte_tel_data *d, const char *name, uint64_t value)
+{
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 3, 0, 0)
+	rte_tel_data_add_dict_uint(d, name, value);
+#else
+	rte_tel_data_add_dict_u64(d, name, value);
+#endif
+}
+
+static void
 show_one(struct hwy_dev *dev, void *arg)
 {
 	struct wanted *w = arg;
@@ -52,7 +63,7 @@ show_one(struct hwy_dev *dev, void *arg)
 	n = hwy_xstats_names(dev->eth, names, RTE_DIM(names));
 	hwy_xstats_get(dev->eth, values, RTE_DIM(values));
 	for (int i = 0; i < n; i++)
-		rte_tel_data_add_dict_u64(w->d, names[i].name, values[i].value);
+		add_counter(w->d, names[i].name, values[i].value);
 }
 
 static int

@@ -83,17 +83,21 @@ template_ipv6(struct hwt_template *t, uint16_t flow)
 {
 	struct rte_ipv6_hdr *ip = (struct rte_ipv6_hdr *)(t->data + t->l3_off);
 	static const uint8_t net[] = {0x20, 0x01, 0x00, 0x02};
+	uint8_t *source, *target;
 
 	ip->vtc_flow = rte_cpu_to_be_32(UINT32_C(6) << 28 | flow);
 	ip->proto = IPPROTO_UDP;
 	ip->hop_limits = 64;
-	memcpy(ip->src_addr, net, sizeof(net));
-	memcpy(ip->dst_addr, net, sizeof(net));
-	ip->src_addr[13] = 1;
-	ip->src_addr[14] = (uint8_t)(flow >> 8);
-	ip->src_addr[15] = (uint8_t)flow;
-	ip->dst_addr[13] = 2;
-	ip->dst_addr[15] = 1;
+	/* By bytes: DPDK 24.11 has made a structure of what was an array. */
+	source = (uint8_t *)&ip->src_addr;
+	target = (uint8_t *)&ip->dst_addr;
+	memcpy(source, net, sizeof(net));
+	memcpy(target, net, sizeof(net));
+	source[13] = 1;
+	source[14] = (uint8_t)(flow >> 8);
+	source[15] = (uint8_t)flow;
+	target[13] = 2;
+	target[15] = 1;
 	template_udp((uint8_t *)(ip + 1), flow);
 }
 

@@ -174,7 +174,8 @@ json_port(uint16_t port)
 	if (rte_eth_dev_info_get(port, &info) == 0)
 		driver = info.driver_name;
 	(void)rte_eth_stats_get(port, &s);
-	(void)rte_eth_link_get_nowait(port, &link);
+	if (rte_eth_link_get_nowait(port, &link) != 0)
+		link.link_status = RTE_ETH_LINK_DOWN;
 	return json_pack("{s:i,s:s,s:s,s:b,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "port", port, "name",
 			 name, "driver", driver, "link_up", link.link_status == RTE_ETH_LINK_UP,
 			 "ipackets", (json_int_t)s.ipackets, "opackets", (json_int_t)s.opackets,

@@ -37,6 +37,7 @@ struct hmap hwy_vms = HMAP_INITIALIZER(&hwy_vms);
 
 static hwy_vm_happened *happened;
 static char *folder, *folder_trouble;
+static char *own_folder; /* of highwayd itself, see libvirt.h */
 static int inotify_fd = -1;
 static long long int next_look; /* time_msec() */
 
@@ -409,6 +410,8 @@ unknown(struct hwy_vm *vm, enum hwy_vm_state state, enum hwy_vm_event event, boo
 	char *text;
 
 	vm->state = state;
+	if (vm->lesson != NULL)
+		vm->lesson->failed = true; /* what it has learned so far is of one that was */
 	hwy_plugs_vm_gone(vm, why);
 	if (!vm->known)
 		return;
@@ -604,14 +607,26 @@ set_folder_trouble(char *why)
 }
 
 static void
-watch_folder(void)
+watch_folder(const char *path)
 {
 	if (inotify_fd < 0)
 		inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
 	if (inotify_fd >= 0) /* again and again: the folder may be another one by now */
-		inotify_add_watch(inotify_fd, folder,
+		inotify_add_watch(inotify_fd, path,
 				  IN_CREATE | IN_DELETE | IN_MOVE | IN_DELETE_SELF | IN_MOVE_SELF |
 					  IN_ONLYDIR);
+}
+
+/* The socket 'name' has just been made in 'path'. */
+static void
+hurry(const char *path, const char *name)
+{
+	char *socket = path != NULL ? xasprintf("%s/%s", path, name) : NULL;
+	struct hwy_vm *vm = socket != NULL ? vm_find(socket) : NULL;
+
+	if (vm != NULL)
+		hwy_qmp_hurry(vm->qmp);
+	free(socket);
 }
 
 /* Takes what inotify says.  Returns true if anything has happened. */
@@ -630,12 +645,8 @@ folder_changed(void)
 			const struct inotify_event *e = (const void *)at;
 
 			if (e->len > 0 && e->mask & (IN_CREATE | IN_MOVED_TO)) {
-				char *socket = xasprintf("%s/%s", folder, e->name);
-				struct hwy_vm *vm = vm_find(socket);
-
-				if (vm != NULL)
-					hwy_qmp_hurry(vm->qmp);
-				free(socket);
+				hurry(folder, e->name);
+				hurry(own_folder, e->name);
 			}
 			at += sizeof *e + e->len;
 		}
@@ -643,38 +654,52 @@ folder_changed(void)
 	return changed;
 }
 
-static void
-look_at_folder(void)
+/* Marks the machines whose sockets are in 'path', new ones among them.  Returns 0 or an errno. */
+static int
+look_in(const char *path)
 {
-	struct hwy_vm *vm, *next;
 	struct dirent *entry;
 	DIR *dir;
 
-	watch_folder(); /* before the look, so that nothing is missed in between */
-	dir = opendir(folder);
+	watch_folder(path); /* before the look, so that nothing is missed in between */
+	dir = opendir(path);
 	if (dir == NULL)
-		set_folder_trouble(xasprintf("highway-qmp-dir=%s of Open_vSwitch cannot be read: "
-					     "%s; make the folder, with one monitor socket per "
-					     "virtual machine in it",
-					     folder, ovs_strerror(errno)));
-	else
-		set_folder_trouble(NULL);
-	HMAP_FOR_EACH (vm, node, &hwy_vms)
-		vm->there = false;
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		char *socket = xasprintf("%s/%s", folder, entry->d_name);
+		return errno;
+	while ((entry = readdir(dir)) != NULL) {
+		char *socket = xasprintf("%s/%s", path, entry->d_name);
 		struct stat st;
 
 		if (stat(socket, &st) == 0 && S_ISSOCK(st.st_mode)) {
-			vm = vm_find(socket);
+			struct hwy_vm *vm = vm_find(socket);
+
 			if (vm == NULL)
 				vm = vm_create(socket);
 			vm->there = true;
 		}
 		free(socket);
 	}
-	if (dir != NULL)
-		closedir(dir);
+	closedir(dir);
+	return 0;
+}
+
+static void
+look_at_folders(void)
+{
+	struct hwy_vm *vm, *next;
+	int error;
+
+	HMAP_FOR_EACH (vm, node, &hwy_vms)
+		vm->there = false;
+	error = folder != NULL ? look_in(folder) : 0;
+	if (error != 0)
+		set_folder_trouble(xasprintf("highway-qmp-dir=%s of Open_vSwitch cannot be read: "
+					     "%s; make the folder, with one monitor socket per "
+					     "virtual machine in it",
+					     folder, ovs_strerror(error)));
+	else
+		set_folder_trouble(NULL);
+	if (own_folder != NULL)
+		look_in(own_folder);
 	HMAP_FOR_EACH_SAFE (vm, next, node, &hwy_vms) {
 		/* A monitor that answers lives on without its name. */
 		if (!vm->there && !hwy_qmp_is_up(vm->qmp) && vm->lost == NULL)
@@ -714,10 +739,28 @@ hwy_vms_set_dir(const char *dir)
 	next_look = 0;
 }
 
+void
+hwy_vms_set_own_dir(const char *dir)
+{
+	if (nullable_string_is_equal(dir, own_folder))
+		return;
+	free(own_folder);
+	own_folder = nullable_xstrdup(dir);
+	next_look = 0;
+}
+
 const char *
 hwy_vms_dir(void)
 {
-	return folder;
+	return folder != NULL ? folder : own_folder;
+}
+
+bool
+hwy_vm_is_own(const struct hwy_vm *vm)
+{
+	size_t n = own_folder != NULL ? strlen(own_folder) : 0;
+
+	return n > 0 && !strncmp(vm->socket, own_folder, n) && vm->socket[n] == '/';
 }
 
 const char *
@@ -731,10 +774,10 @@ hwy_vms_run(void)
 {
 	struct hwy_vm *vm;
 
-	if (folder == NULL)
+	if (hwy_vms_dir() == NULL)
 		return;
 	if (folder_changed() || time_msec() >= next_look) {
-		look_at_folder();
+		look_at_folders();
 		next_look = time_msec() + LOOK_MS;
 	}
 	HMAP_FOR_EACH (vm, node, &hwy_vms) {
@@ -754,7 +797,7 @@ hwy_vms_wait(void)
 {
 	struct hwy_vm *vm;
 
-	if (folder == NULL)
+	if (hwy_vms_dir() == NULL)
 		return;
 	poll_timer_wait_until(next_look);
 	if (inotify_fd >= 0)
@@ -773,7 +816,8 @@ hwy_vms_exit(void)
 	forget_all("highwayd ends");
 	set_folder_trouble(NULL);
 	free(folder);
-	folder = NULL;
+	free(own_folder);
+	folder = own_folder = NULL;
 }
 
 /* --- look-ups ----------------------------------------------------------------------- */

@@ -91,7 +91,13 @@ void hwy_vms_init(hwy_vm_happened *happened);
 
 /* The folder of the sockets; NULL: none.  Machines of another folder are gone at once. */
 void hwy_vms_set_dir(const char *dir);
+/* One more folder of sockets, of highwayd's own making; NULL: none.  To be said before the first
+ * hwy_vms_run() in which it counts. */
+void hwy_vms_set_own_dir(const char *dir);
+/* A folder that is watched; NULL: none is. */
 const char *hwy_vms_dir(void);
+/* Is the machine's socket in the folder of highwayd's own making? */
+bool hwy_vm_is_own(const struct hwy_vm *vm);
 /* Why the folder cannot be watched, a sentence without the final stop; or NULL. */
 const char *hwy_vms_trouble(void);
 

@@ -116,6 +116,12 @@ explore breaks death LAZY_GATE   -DK=1 -DLAZY_GATE
 explore breaks death AHEAD       -DK=1 -DAHEAD -DAGAIN=0
 explore breaks death AHEAD-NO_RESET -DAHEAD -DNO_RESET -DAGAIN=1
 
+explore holds  mapping one-death         -DD=1
+explore holds  mapping two-deaths        -DD=2
+for rule in ONE_ACK OLD_EPOCH FORCE HOLDING DEAF; do
+    explore breaks mapping "$rule" -D$rule
+done
+
 if [ "$deep" = deep ]; then
     explore holds  switchover deep           -DN=2 -DK=3
     explore holds  switchover deep-bursts    -DN=2 -DK=2 -DBURST=2
@@ -126,6 +132,7 @@ if [ "$deep" = deep ]; then
     explore holds  fanin deep-dead-sender    -DN=1 -DM=2 -DK=1 -DDIRECT -DMORTAL
     explore holds  death deep                -DN=2 -DK=2 -DD=1
     explore holds  death deep-two-deaths     -DN=2 -DK=1 -DD=2
+    explore holds  mapping deep-three-links  -DLINKS=3
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -4,7 +4,7 @@
 (and those with virtual machines: python3 -m tests.vm).
 
 Prints one line per test and at the end `N passed, N failed, N skipped`; the exit
-status is 0 if none failed.  --only takes a letter (A to K), a part of a test's name
+status is 0 if none failed.  --only takes a letter (A to M), a part of a test's name
 or of its sentence, or a shell pattern; it may be given several times.
 """
 
@@ -29,7 +29,7 @@ from tests.system.kit import Bench, Miscounted, Skip, Test  # noqa: E402
 MODULES = ("a_direct", "a_ports", "a_queues", "b_offload", "b_classes", "b_flow", "c_switchover", "c_changes",
            "d_statistics", "e_devargs", "e_region", "e_switch", "f_deaths", "g_tools",
            "h_agent", "h_policy", "h_keys", "h_deaths", "h_metrics", "h_service", "h_traffic", "i_controllers",
-           "j_isolated", "k_machines")
+           "j_isolated", "k_machines", "l_outside", "m_libvirt")
 
 
 class Case:
