@@ -38,6 +38,7 @@ VLOG_DEFINE_THIS_MODULE(hwy_far);
 #define RETRY_MAX  30000  /* at most */
 #define RETRY_LIAR 300000 /* after one that does not keep to the protocol: it would do it again */
 #define TIDY_MS    1000   /* between two looks for devices that were left over */
+#define SPARES_MS  20     /* between two looks at spare devices while a link is set up */
 #define MAX_ASKING 32     /* guest ends at the socket at a time */
 
 /* What we know of an entry beside what it says itself. */
@@ -555,12 +556,16 @@ serve(const struct folder *f, int s)
 static void
 folder_serve(struct folder *f)
 {
+	bool more = true; /* may be waiting to be accepted */
+
 	if (f->listener < 0 || f->ledger.file == NULL)
 		return;
 	for (size_t i = 0; i < MAX_ASKING; i++) {
-		if (f->asking[i] < 0)
+		if (f->asking[i] < 0 && more) {
 			f->asking[i] =
 				accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+			more = f->asking[i] >= 0;
+		}
 		if (f->asking[i] >= 0 && !serve(f, f->asking[i])) {
 			close(f->asking[i]);
 			f->asking[i] = -1;
@@ -694,8 +699,8 @@ find_folders(void)
 static void
 run(void *aux OVS_UNUSED)
 {
-	static long long int next_tidy; /* time_msec() */
-	bool adopting = is_adopting();
+	static long long int next_tidy, next_spares; /* time_msec() */
+	bool adopting = is_adopting(), setting_up = false;
 	struct hwy_vm *vm;
 	struct folder *f;
 
@@ -708,11 +713,16 @@ run(void *aux OVS_UNUSED)
 		if (f->ledger.file == NULL)
 			continue;
 		hwy_store_release(&f->ledger.file->agent_beat, f->ledger.file->agent_beat + 1);
-		for (size_t i = 0; i < HWY_LEDGER_ENTRIES; i++)
+		for (size_t i = 0; i < HWY_LEDGER_ENTRIES; i++) {
 			entry_run(f, i, adopting);
+			setting_up |= f->linking[i].timeline.runs;
+		}
 		folder_serve(f);
 	}
-	spares_run();
+	if (!setting_up || time_msec() >= next_spares) {
+		next_spares = time_msec() + SPARES_MS;
+		spares_run();
+	}
 	if (!adopting && time_msec() >= next_tidy) {
 		HMAP_FOR_EACH (vm, node, &hwy_vms) {
 			if (vm->known)

@@ -132,6 +132,15 @@ fetch(void *aux, uint64_t id)
 	return fd;
 }
 
+static struct hwy_region *
+take(void *aux, uint64_t id, bool wait)
+{
+	const struct hwy_dev *dev = aux;
+	char name[HWY_NAME_SIZE];
+
+	return dev->region->realm != 0 ? hwy_pci_take(hwy_link_region_name(id, name), wait) : NULL;
+}
+
 static bool
 in_use(void *aux, uint32_t slot)
 {
@@ -152,6 +161,7 @@ hwy_dev_attach_init(struct hwy_dev *dev)
 {
 	hwy_attach_init(&dev->attach, dev->region, dev->index);
 	dev->attach.fetch = fetch;
+	dev->attach.take = take;
 	dev->attach.in_use = in_use;
 	dev->attach.aux = dev;
 }
@@ -168,12 +178,32 @@ frames_fit(const struct hwy_dev *dev)
 	return true;
 }
 
+static bool
+may_send(const struct hwy_dev *dev)
+{
+	return hwy_end_up(dev->end) && frames_fit(dev);
+}
+
+void
+hwy_dev_attach_quick(struct hwy_dev *dev)
+{
+	struct hwy_domain *d = dev->domain;
+	bool more = true;
+
+	/* Who holds it may have looked before there was anything to see. */
+	if (pthread_mutex_trylock(&d->mutex) == 0) {
+		more = !d->lost && hwy_attach_quick(&dev->attach, may_send(dev));
+		pthread_mutex_unlock(&d->mutex);
+	}
+	if (more)
+		hwy_domain_wake(d);
+}
+
 bool
 hwy_dev_attach_tick(struct hwy_dev *dev)
 {
 	uint32_t broken;
-	bool waits =
-		hwy_attach_tick(&dev->attach, hwy_end_up(dev->end) && frames_fit(dev), &broken);
+	bool waits = hwy_attach_tick(&dev->attach, may_send(dev), &broken);
 
 	for (uint32_t slot = 0; slot < HWY_MAX_ATTACH; slot++) {
 		if ((broken >> slot & 1) == 0)

@@ -21,7 +21,9 @@
 #include "realm.h"
 
 #define HWY_TICK_MS       5
-#define HWY_SHORT_TICK_MS 1 /* while a link region is waited for */
+#define HWY_SHORT_TICK_MS 1   /* while a link region is waited for, */
+#define HWY_HOST_TICK_US  200 /* and by a host end, whom a guest end in a machine cannot wake, */
+#define HWY_HOST_SHORT_MS 20  /* for so long at first */
 #define HWY_SWEEP_TICKS   20
 #define HWY_LOOK_TICKS    20
 
@@ -141,19 +143,15 @@ first_packets(struct hwy_domain *d)
 	}
 }
 
-/* Follows links to ports of other regions.  Returns whether one is on its way, or may soon be:
- * in a virtual machine, when there are spare devices for it. */
+/* Follows links to ports of other regions.  Returns whether one is on its way. */
 static bool
 links_tick(struct hwy_domain *d, bool look)
 {
 	struct hwy_far *far = NULL; /* all host ends of a domain have the same */
-	uint32_t spare;
 	bool waits = false;
 
 	if (look && d->region->realm != 0)
-		d->link_devices = hwy_pci_look();
-	spare = d->link_devices;
-
+		hwy_pci_look();
 	for (size_t i = 0; i < RTE_DIM(d->devs); i++) {
 		if (d->devs[i] == NULL)
 			continue;
@@ -161,11 +159,10 @@ links_tick(struct hwy_domain *d, bool look)
 			continue; /* it would answer in another's slots */
 		} else if (d->devs[i]->role == HWY_GUEST) {
 			waits |= hwy_dev_attach_tick(d->devs[i]);
-			spare -= RTE_MIN(spare, hwy_attach_mapped(&d->devs[i]->attach));
 		} else if (far != d->devs[i]->far)
-			waits |= hwy_far_tick(far = d->devs[i]->far);
+			waits |= hwy_far_tick(far = d->devs[i]->far, d->host);
 	}
-	return waits || spare > 0;
+	return waits;
 }
 
 static void
@@ -204,7 +201,7 @@ control_thread(void *arg)
 	struct pollfd poke = {.fd = d->stop_fd, .events = POLLIN};
 	uint32_t heard = hwy_bell_heard(d->region);
 	bool host = false, waits = false;
-	uint64_t last = 0;
+	uint64_t last = 0, since = 0;
 
 	for (unsigned int n = 0;;) {
 		int ms = waits ? HWY_SHORT_TICK_MS : HWY_TICK_MS;
@@ -213,7 +210,10 @@ control_thread(void *arg)
 
 		/* The bell is for the host; many other processes may have the region. */
 		if (host)
-			hwy_bell_wait(d->region, heard, (unsigned int)ms);
+			hwy_bell_wait(d->region, heard,
+				      waits && hwy_monotonic_ms() - since < HWY_HOST_SHORT_MS
+					      ? HWY_HOST_TICK_US
+					      : (unsigned int)ms * 1000);
 		if (poll(&poke, 1, host ? 0 : ms) > 0 &&
 		    read(d->stop_fd, &value, sizeof(value)) == sizeof(value) && value >= 1u << 16)
 			return NULL;
@@ -225,6 +225,8 @@ control_thread(void *arg)
 			last = hwy_monotonic_ms();
 			tick(d, n++);
 		}
+		if (!waits)
+			since = hwy_monotonic_ms();
 		waits = links_tick(d, n % HWY_LOOK_TICKS == 0);
 		host = d->host != NULL;
 		pthread_mutex_unlock(&d->mutex);
@@ -232,12 +234,18 @@ control_thread(void *arg)
 }
 
 void
-hwy_domain_poke(struct hwy_domain *d)
+hwy_domain_wake(struct hwy_domain *d)
 {
 	uint64_t one = 1;
 
 	if (write(d->stop_fd, &one, sizeof(one)) < 0)
 		return; /* it looks by itself soon enough */
+}
+
+void
+hwy_domain_poke(struct hwy_domain *d)
+{
+	hwy_domain_wake(d);
 	hwy_bell_ring(d->region);
 }
 

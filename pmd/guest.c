@@ -155,6 +155,7 @@ hwy_guest_routes(struct hwy_tx_queue *q, uint32_t seq)
 	q->all = q->n_classes == 1 && q->classes[0].key == HWY_CLASS_ALL ? &q->classes[0] : NULL;
 	q->route_seq = seq;
 	hwy_store_release(&q->dev->end->route_ack[q->ring], seq);
+	hwy_dev_attach_quick(q->dev);
 }
 
 /* Lets waiting classes join where rule 2 allows it: one gate for all of a link. */
@@ -305,6 +306,7 @@ hwy_guest_in_links(struct hwy_rx_queue *q)
 	q->in_gen = gen;
 	q->turn = 0;
 	hwy_store_release(&q->dev->end->in_ack[q->id], gen);
+	hwy_dev_attach_quick(q->dev);
 }
 
 /*

@@ -54,7 +54,6 @@ struct hwy_domain {
 	char pci[16];                            /* the device that shows it, or empty */
 	struct hwy_host *host;                   /* if this process is the domain's host */
 	struct rte_mbuf_ext_shared_info *shinfo; /* [chunk_count], this process's own */
-	unsigned int link_devices;  /* in a virtual machine: devices with link regions */
 	bool offload_said;          /* the warning that there is no offload was given */
 	unsigned int offload_since; /* tick without traffic before it */
 	bool lost;                  /* taken for dead: the region is not ours any more */
@@ -214,6 +213,7 @@ int hwy_domain_add(struct hwy_domain *domain, struct hwy_dev *dev, const struct 
 		   char *err);
 void hwy_domain_del(struct hwy_domain *domain, struct hwy_dev *dev);
 void hwy_domain_poke(struct hwy_domain *domain); /* something changed: look now */
+void hwy_domain_wake(struct hwy_domain *domain); /* of this process: its control thread looks now */
 void hwy_domain_each_dev(void (*cb)(struct hwy_dev *dev, void *arg), void *arg);
 
 /* ethdev.c */
@@ -231,7 +231,10 @@ void hwy_guest_start(struct hwy_dev *dev);
 void hwy_guest_stop(struct hwy_dev *dev);
 void hwy_guest_lose(struct hwy_dev *dev); /* its port is not ours any more */
 
-/* attach.c: on control threads */
+/* attach.c: on control threads; but hwy_dev_attach_quick() is for those of the queues, when their
+ * routes or links have changed: it does what can be done at once, and wakes the control thread
+ * for the rest */
+void hwy_dev_attach_quick(struct hwy_dev *dev);
 int hwy_dev_far_add(struct hwy_dev *dev); /* a host end, of a domain that has its host */
 void hwy_dev_far_del(struct hwy_dev *dev);
 void hwy_dev_attach_init(struct hwy_dev *dev); /* a guest end */

@@ -19,6 +19,12 @@
 #define VENDOR  0x1af4u /* ivshmem-plain; QEMU, docs/specs/ivshmem-spec */
 #define DEVICE  0x1110u
 
+static void
+resource_of(const char *address, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, DEVICES "/%s/resource2", address);
+}
+
 static bool
 read_attribute(const char *address, const char *name, char *value, size_t size)
 {
@@ -99,7 +105,7 @@ hwy_pci_at(const char *address, struct hwy_pci *pci)
 		return false; /* it belongs to somebody */
 	memset(pci, 0, sizeof(*pci));
 	snprintf(pci->address, sizeof(pci->address), "%s", address);
-	snprintf(pci->resource, sizeof(pci->resource), DEVICES "/%s/resource2", address);
+	resource_of(address, pci->resource);
 	off = attribute_is(address, "enable", 0);
 	if (off && !enable(address, "1"))
 		return false;
@@ -145,9 +151,11 @@ hwy_pci_each(bool (*each)(const struct hwy_pci *pci, void *arg), void *arg)
 struct known {
 	char address[HWY_PCI_ADDRESS];
 	ino_t ino;
-	bool there;               /* in this look */
-	unsigned int left;        /* how often it is worth reading, as no region was found */
-	char name[HWY_NAME_SIZE]; /* of the region it holds; empty: it holds none */
+	bool there;                /* in this look */
+	unsigned int left;         /* how often it is worth reading, as no region was found */
+	char name[HWY_NAME_SIZE];  /* of the region it holds; empty: it holds none */
+	bool tried;                /* to map the link region */
+	struct hwy_region *region; /* mapped beforehand; NULL: not, or it was taken */
 };
 
 static pthread_mutex_t known_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -176,6 +184,7 @@ known_get(const struct dirent *entry)
 static void
 known_forget(size_t i)
 {
+	hwy_region_close(known[i].region);
 	known[i] = known[--n_known];
 }
 
@@ -192,7 +201,7 @@ known_read(struct known *k)
 		k->left = 0;
 		return;
 	}
-	snprintf(path, sizeof(path), DEVICES "/%s/resource2", k->address);
+	resource_of(k->address, path);
 	if (access(path, F_OK) != 0)
 		return;
 	k->left--;
@@ -228,17 +237,55 @@ known_look(void)
 		closedir(dir);
 }
 
-unsigned int
+/* Maps a link region that nobody wants yet.  If that fails, whoever wants it will be told why. */
+static void
+known_map(struct known *k)
+{
+	char path[PATH_MAX];
+	uint64_t id;
+	int fd;
+
+	k->tried = true;
+	if (!hwy_link_region_id(k->name, &id))
+		return;
+	resource_of(k->address, path);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)hwy_link_region_map(fd, id, &k->region, NULL);
+	close(fd);
+}
+
+void
 hwy_pci_look(void)
 {
-	unsigned int n = 0;
-
 	pthread_mutex_lock(&known_mutex);
 	known_look();
-	for (size_t i = 0; i < n_known; i++)
-		n += known[i].name[0] == HWY_PCI_LINK;
+	for (size_t i = 0; i < n_known; i++) {
+		if (known[i].name[0] == HWY_PCI_LINK && !known[i].tried)
+			known_map(&known[i]);
+	}
 	pthread_mutex_unlock(&known_mutex);
-	return n;
+}
+
+struct hwy_region *
+hwy_pci_take(const char *name, bool wait)
+{
+	struct hwy_region *region = NULL;
+
+	if (wait)
+		pthread_mutex_lock(&known_mutex);
+	else if (pthread_mutex_trylock(&known_mutex) != 0)
+		return NULL;
+	for (size_t i = 0; i < n_known && region == NULL; i++) {
+		if (strcmp(known[i].name, name) != 0)
+			continue;
+		region = known[i].region;
+		known[i].region = NULL;
+		known[i].tried = true;
+	}
+	pthread_mutex_unlock(&known_mutex);
+	return region;
 }
 
 static bool
@@ -247,7 +294,7 @@ known_find(const char *name, char resource[PATH_MAX])
 	for (size_t i = 0; i < n_known; i++) {
 		if (strcmp(known[i].name, name) != 0)
 			continue;
-		snprintf(resource, PATH_MAX, DEVICES "/%s/resource2", known[i].address);
+		resource_of(known[i].address, resource);
 		return true;
 	}
 	return false;

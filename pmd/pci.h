@@ -33,7 +33,15 @@ bool hwy_pci_at(const char *address, struct hwy_pci *pci);
  */
 bool hwy_pci_find(const char *name, char resource[PATH_MAX]);
 
-/* Reads devices that are new.  Returns how many hold link regions. */
-unsigned int hwy_pci_look(void);
+/* Reads devices that are new, and maps the link regions that they hold, so that one is there when
+ * a link wants it. */
+void hwy_pci_look(void);
+
+/*
+ * The link region of this name and identity as hwy_pci_look() has mapped it, which is the
+ * caller's from now on; NULL if it has not, or another thread looks just now and the caller
+ * does not 'wait' for that.
+ */
+struct hwy_region *hwy_pci_take(const char *name, bool wait);
 
 #endif /* HIGHWAY_PMD_PCI_H */

@@ -39,37 +39,75 @@ say_up(const struct hwy_mapping *m, enum hwy_end_state state)
 		hwy_store_release(at, state);
 }
 
+/* The link region of a slot, mapped and checked as it is now. */
 static int
-map_slot(struct hwy_attachments *a, uint32_t slot, uint32_t epoch, bool up)
+map_region(struct hwy_attachments *a, uint32_t slot, uint32_t epoch, bool quick,
+	   struct hwy_region **region)
 {
 	struct hwy_attach *at = hwy_region_attach(a->region, a->port, slot);
-	struct hwy_mapping *m;
 	uint64_t id = hwy_load(&at->id);
-	uint32_t end = hwy_load(&at->end);
 	int fd, rc;
 
-	if (end > 1)
-		return -EPROTO;
+	*region = a->take != NULL ? a->take(a->aux, id, !quick) : NULL;
+	if (*region != NULL) {
+		hwy_store_release(&at->seen, epoch);
+		rc = hwy_link_region_again(*region, id, NULL);
+		if (rc < 0)
+			hwy_region_close(*region);
+		return rc;
+	}
+	if (quick)
+		return -EAGAIN;
 	fd = a->fetch(a->aux, id);
 	if (fd < 0)
 		return fd;
 	hwy_store_release(&at->seen, epoch);
-	m = calloc(1, sizeof(*m));
-	rc = m == NULL ? -ENOMEM : hwy_link_region_map(fd, id, &m->region, NULL);
+	rc = hwy_link_region_map(fd, id, region, NULL);
 	close(fd);
-	if (rc < 0) {
-		free(m);
+	return rc;
+}
+
+static int
+map_slot(struct hwy_attachments *a, uint32_t slot, uint32_t epoch, bool up, bool quick)
+{
+	uint32_t end = hwy_load(&hwy_region_attach(a->region, a->port, slot)->end);
+	struct hwy_region *region;
+	struct hwy_mapping *m;
+	int rc;
+
+	if (end > 1)
+		return -EPROTO;
+	rc = map_region(a, slot, epoch, quick, &region);
+	if (rc < 0)
 		return rc;
+	m = calloc(1, sizeof(*m));
+	if (m == NULL) {
+		hwy_region_close(region);
+		return -ENOMEM;
 	}
+	m->region = region;
 	m->end = end;
 	m->slot = slot;
 	for (uint32_t q = 0; q < HWY_MAX_QUEUES; q++)
-		hwy_pool_init(&m->pool[q], m->region->owners, m->region->geo.chunk_count,
+		hwy_pool_init(&m->pool[q], region->owners, region->geo.chunk_count,
 			      HWY_LINK_OWNER(end), q);
 	say_up(m, up ? HWY_END_STARTED : HWY_END_STOPPED);
 	hwy_store(&a->broken[slot], 0);
 	hwy_store_release(&a->at[slot], m);
 	return 0;
+}
+
+/* Maps what is wanted of a slot and says so.  Returns whether it has to be waited for. */
+static bool
+follow_want(struct hwy_attachments *a, uint32_t slot, uint32_t epoch, bool up, bool quick)
+{
+	int rc = map_slot(a, slot, epoch, up, quick);
+
+	if (rc == -EAGAIN)
+		return true; /* how long that may go on is the host's affair */
+	a->epoch[slot] = epoch;
+	acknowledge(a, slot, epoch, rc < 0 ? HWY_ATTACH_UNMAPPED : HWY_ATTACH_MAPPED, -rc);
+	return false;
 }
 
 static void
@@ -103,7 +141,6 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up, bool *broken)
 	uint64_t want = hwy_load_acquire(&hwy_region_attach(a->region, a->port, slot)->want);
 	uint32_t epoch = HWY_ATTACH_EPOCH(want), state = HWY_ATTACH_STATE(want);
 	bool wanted = state == HWY_ATTACH_WANTED || state == HWY_ATTACH_USABLE;
-	int rc;
 
 	if (a->at[slot] != NULL && (!wanted || a->epoch[slot] != epoch)) {
 		if (a->in_use(a->aux, slot))
@@ -115,11 +152,7 @@ slot_tick(struct hwy_attachments *a, uint32_t slot, bool up, bool *broken)
 		say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
 		*broken = say_broken(a, slot);
 	} else if (state == HWY_ATTACH_WANTED && a->epoch[slot] != epoch) {
-		rc = map_slot(a, slot, epoch, up);
-		if (rc == -EAGAIN)
-			return true; /* how long that may go on is the host's affair */
-		a->epoch[slot] = epoch;
-		acknowledge(a, slot, epoch, rc < 0 ? HWY_ATTACH_UNMAPPED : HWY_ATTACH_MAPPED, -rc);
+		return follow_want(a, slot, epoch, up, false);
 	} else if (state == HWY_ATTACH_CLOSING &&
 		   HWY_ATTACH_EPOCH(hwy_region_attach(a->region, a->port, slot)->ack) != epoch) {
 		a->epoch[slot] = epoch; /* an earlier guest end's */
@@ -143,6 +176,22 @@ hwy_attach_tick(struct hwy_attachments *a, bool up, uint32_t *broken)
 	return waits;
 }
 
+bool
+hwy_attach_quick(struct hwy_attachments *a, bool up)
+{
+	bool more = false;
+
+	for (uint32_t slot = 0; slot < a->region->geo.attach_count; slot++) {
+		const struct hwy_attach *at = hwy_region_attach(a->region, a->port, slot);
+		uint64_t want = hwy_load_acquire(&at->want);
+		uint32_t epoch = HWY_ATTACH_EPOCH(want);
+
+		if (HWY_ATTACH_STATE(want) == HWY_ATTACH_WANTED && a->epoch[slot] != epoch)
+			more |= a->at[slot] != NULL || follow_want(a, slot, epoch, up, true);
+	}
+	return more;
+}
+
 void
 hwy_attach_up(struct hwy_attachments *a, bool up)
 {
@@ -150,16 +199,6 @@ hwy_attach_up(struct hwy_attachments *a, bool up)
 		if (a->at[slot] != NULL)
 			say_up(a->at[slot], up ? HWY_END_STARTED : HWY_END_STOPPED);
 	}
-}
-
-uint32_t
-hwy_attach_mapped(const struct hwy_attachments *a)
-{
-	uint32_t n = 0;
-
-	for (uint32_t slot = 0; slot < HWY_MAX_ATTACH; slot++)
-		n += a->at[slot] != NULL;
-	return n;
 }
 
 void

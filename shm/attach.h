@@ -34,6 +34,10 @@ struct hwy_attachments {
 	/* Finds link region 'id'.  Returns a file descriptor, which is closed afterwards, or
 	 * -errno; -EAGAIN: it may be there in a moment. */
 	int (*fetch)(void *aux, uint64_t id);
+	/* May be NULL.  The link region, if it was mapped beforehand: the caller's from now on,
+	 * who checks it again.  NULL if it was not; or, where it must not 'wait', if somebody
+	 * else looks just now. */
+	struct hwy_region *(*take)(void *aux, uint64_t id, bool wait);
 	/* Does a queue still use the mapping of that slot? */
 	bool (*in_use)(void *aux, uint32_t slot);
 	void *aux;
@@ -46,11 +50,12 @@ void hwy_attach_init(struct hwy_attachments *a, struct hwy_region *region, uint3
  * gets those (bits) of which it was acknowledged just now that they are broken. */
 bool hwy_attach_tick(struct hwy_attachments *a, bool up, uint32_t *broken);
 
+/* Maps what is wanted and was mapped beforehand, and nothing else: for a thread that has no time.
+ * Returns whether there is more to do, which is a job for hwy_attach_tick(). */
+bool hwy_attach_quick(struct hwy_attachments *a, bool up);
+
 /* Says so without looking at anything else; may be called by any control thread. */
 void hwy_attach_up(struct hwy_attachments *a, bool up);
-
-/* How many link regions are mapped. */
-uint32_t hwy_attach_mapped(const struct hwy_attachments *a);
 
 /* Unmaps everything; no queue is in use any more. */
 void hwy_attach_close(struct hwy_attachments *a);

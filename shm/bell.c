@@ -24,9 +24,9 @@ hwy_bell_ring(struct hwy_region *r)
 }
 
 void
-hwy_bell_wait(struct hwy_region *r, uint32_t heard, unsigned int ms)
+hwy_bell_wait(struct hwy_region *r, uint32_t heard, unsigned int us)
 {
-	struct timespec limit = {.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000};
+	struct timespec limit = {.tv_sec = us / 1000000, .tv_nsec = (long)(us % 1000000) * 1000};
 
 	if (r->realm == 0)
 		(void)syscall(SYS_futex, &r->hdr->bell, FUTEX_WAIT, heard, &limit, NULL, 0);

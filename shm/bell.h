@@ -20,7 +20,7 @@ uint32_t hwy_bell_heard(const struct hwy_region *region);
 /* Any thread of any process that has the region mapped for writing. */
 void hwy_bell_ring(struct hwy_region *region);
 
-/* Returns when the bell was rung since it said 'heard', or after 'ms' milliseconds. */
-void hwy_bell_wait(struct hwy_region *region, uint32_t heard, unsigned int ms);
+/* Returns when the bell was rung since it said 'heard', or after 'us' microseconds. */
+void hwy_bell_wait(struct hwy_region *region, uint32_t heard, unsigned int us);
 
 #endif /* HIGHWAY_SHM_BELL_H */

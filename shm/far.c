@@ -403,6 +403,7 @@ begin(struct hwy_far *f, struct pair *p, const struct hwy_ledger_entry *entry)
 		hwy_store(&a->end, (uint32_t)e);
 		snprintf(a->peer, sizeof(a->peer), "%s", entry->side[1 - e].port);
 		tell(s, HWY_ATTACH_WANTED);
+		hwy_host_far_call(s->port->host, s->port->port);
 	}
 	enter(f, p, HWY_FAR_WANTED, HWY_FAR_MAP_MS);
 }
@@ -799,8 +800,20 @@ hwy_far_del(struct hwy_far *f, struct hwy_far_port *gone)
 	free(gone);
 }
 
+static bool
+waits_for(const struct pair *p, const struct hwy_host *host)
+{
+	if (p->state != HWY_FAR_WANTED && p->state != HWY_FAR_CLOSING)
+		return false; /* and its ports may be gone */
+	for (int e = 0; e < 2; e++) {
+		if (p->side[e].port != NULL && p->side[e].port->host == host)
+			return true;
+	}
+	return false;
+}
+
 bool
-hwy_far_tick(struct hwy_far *f)
+hwy_far_tick(struct hwy_far *f, const struct hwy_host *host)
 {
 	uint64_t now = hwy_monotonic_ms();
 	bool waits = false;
@@ -811,8 +824,7 @@ hwy_far_tick(struct hwy_far *f)
 		agent_follow(f, now);
 		for (int i = 0; i < HWY_LEDGER_ENTRIES; i++) {
 			pair_tick(f, &f->pairs[i]);
-			waits |= f->pairs[i].state == HWY_FAR_WANTED ||
-				 f->pairs[i].state == HWY_FAR_CLOSING;
+			waits |= waits_for(&f->pairs[i], host);
 		}
 	}
 	for (struct hwy_far_port *port = f->ports; port != NULL; port = port->next) {

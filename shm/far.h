@@ -38,8 +38,8 @@ struct hwy_far_port *hwy_far_add(struct hwy_far *far, struct hwy_host *host,
 void hwy_far_del(struct hwy_far *far, struct hwy_far_port *port);
 
 /* To be called every few milliseconds, from as many threads as there are.  Returns whether a
- * guest end is waited for, so that the next call should be soon. */
-bool hwy_far_tick(struct hwy_far *far);
+ * guest end is waited for by a port of 'host', so that the next call for that should be soon. */
+bool hwy_far_tick(struct hwy_far *far, const struct hwy_host *host);
 
 /* Brings the counters of links into ports up to date. */
 void hwy_far_sync(struct hwy_far *far);

@@ -100,6 +100,10 @@ void hwy_host_tick(struct hwy_host *host);
 int hwy_host_far_link(struct hwy_host *host, uint32_t port, bool out, uint32_t slot,
 		      uint32_t sender, uint32_t queues);
 
+/* Something in the attach slots of 'port' is for its guest end: its queues take its routes and
+ * links over once more, as if they had changed, and have the slots looked at. */
+void hwy_host_far_call(struct hwy_host *host, uint32_t port);
+
 /* All packets of 'src' may go by 'link' to 'dst', or may not any more. */
 void hwy_host_far_route(struct hwy_host *host, uint32_t src, uint32_t dst, uint32_t link, bool on);
 

@@ -43,6 +43,17 @@ hwy_host_far_link(struct hwy_host *h, uint32_t port, bool out, uint32_t slot, ui
 }
 
 void
+hwy_host_far_call(struct hwy_host *h, uint32_t port)
+{
+	struct hwy_port *p = &h->region->ports[port];
+
+	pthread_mutex_lock(&h->mutex);
+	hwy_store_release(&p->in_gen, p->in_gen + 2);
+	hwy_store_release(&p->route_seq, p->route_seq + 2);
+	pthread_mutex_unlock(&h->mutex);
+}
+
+void
 hwy_host_far_route(struct hwy_host *h, uint32_t src, uint32_t dst, uint32_t link, bool on)
 {
 	struct hwy_far_route *far = &h->far[src];

@@ -276,13 +276,38 @@ validate(const struct hwy_header *h, uint64_t file_size, const char *path, char 
 	return 0;
 }
 
-/* Maps region->fd, which is 'size' bytes long.  The copy of the header is taken once
- * and validated; the pointers rest on the copy. */
+/* Takes a copy of the mapped region's header and validates it; the pointers rest on the copy. */
+static int
+take_header(struct hwy_region *r, char *err)
+{
+	struct hwy_header first;
+	int rc;
+
+	if (hwy_load_acquire(&((struct hwy_header *)(void *)r->base)->magic) != HWY_MAGIC)
+		memset(&first, 0, sizeof(first));
+	else
+		memcpy(&first, r->base, sizeof(first));
+	rc = validate(&first, r->size, r->path, err);
+	if (rc < 0)
+		return rc;
+	r->geo = first;
+	r->hdr = (void *)r->base;
+	r->clients = (void *)(r->base + first.off_clients);
+	r->ports = (void *)(r->base + first.off_ports);
+	r->links = (void *)(r->base + first.off_links);
+	r->attach = (void *)(r->base + first.off_attach);
+	r->ring_tags = (void *)(r->base + first.off_ring_tags);
+	r->owners = r->base + first.off_owners;
+	r->rings = r->base + first.off_rings;
+	r->chunks = r->base + first.off_chunks;
+	return 0;
+}
+
+/* Maps region->fd, which is 'size' bytes long. */
 static int
 map(struct hwy_region *r, uint64_t size, char *err)
 {
 	int protection = r->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
-	struct hwy_header first;
 	void *at;
 	int rc;
 
@@ -296,25 +321,10 @@ map(struct hwy_region *r, uint64_t size, char *err)
 				r->path, strerror(errno));
 	r->base = at;
 	r->size = size;
-	if (hwy_load_acquire(&((struct hwy_header *)at)->magic) != HWY_MAGIC)
-		memset(&first, 0, sizeof(first));
-	else
-		memcpy(&first, at, sizeof(first));
-	rc = validate(&first, size, r->path, err);
-	if (rc < 0)
-		return rc;
-	(void)madvise(at, size, MADV_HUGEPAGE); /* helps on tmpfs where it is allowed */
-	r->geo = first;
-	r->hdr = at;
-	r->clients = (void *)(r->base + first.off_clients);
-	r->ports = (void *)(r->base + first.off_ports);
-	r->links = (void *)(r->base + first.off_links);
-	r->attach = (void *)(r->base + first.off_attach);
-	r->ring_tags = (void *)(r->base + first.off_ring_tags);
-	r->owners = r->base + first.off_owners;
-	r->rings = r->base + first.off_rings;
-	r->chunks = r->base + first.off_chunks;
-	return 0;
+	rc = take_header(r, err);
+	if (rc == 0)
+		(void)madvise(at, size, MADV_HUGEPAGE); /* helps on tmpfs where it is allowed */
+	return rc;
 }
 
 struct hwy_ring_at
@@ -596,6 +606,15 @@ hwy_link_region_name(uint64_t id, char name[HWY_NAME_SIZE])
 	return name;
 }
 
+bool
+hwy_link_region_id(const char *name, uint64_t *id)
+{
+	if (!hwy_region_name_ok(name, HWY_KIND_LINK))
+		return false;
+	*id = strtoull(name + 1, NULL, 16);
+	return true;
+}
+
 int
 hwy_link_region_make(const char *dir, uint64_t id, uint64_t size, char *err)
 {
@@ -607,6 +626,23 @@ hwy_link_region_make(const char *dir, uint64_t id, uint64_t size, char *err)
 	int rc = find_path(&config, path, sizeof(path), err);
 
 	return rc < 0 ? rc : make(path, &config, err);
+}
+
+static int
+check_link(const struct hwy_region *r, const char *name, char *err)
+{
+	if (r->geo.kind == HWY_KIND_LINK && strcmp(r->geo.domain, name) == 0)
+		return 0;
+	return hwy_fail(err, -EPROTO, "what was handed over as %s is %s", name, r->geo.domain);
+}
+
+int
+hwy_link_region_again(struct hwy_region *r, uint64_t id, char *err)
+{
+	char name[HWY_NAME_SIZE];
+	int rc = take_header(r, err);
+
+	return rc < 0 ? rc : check_link(r, hwy_link_region_name(id, name), err);
 }
 
 int
@@ -625,9 +661,8 @@ hwy_link_region_map(int fd, uint64_t id, struct hwy_region **out, char *err)
 		rc = hwy_fail(err, -errno, "%s cannot be mapped: %s", name, strerror(errno));
 	else
 		rc = map(r, (uint64_t)st.st_size, err);
-	if (rc == 0 && (r->geo.kind != HWY_KIND_LINK || strcmp(r->geo.domain, name) != 0))
-		rc = hwy_fail(err, -EPROTO, "what was handed over as %s is %s", name,
-			      r->geo.domain);
+	if (rc == 0)
+		rc = check_link(r, name, err);
 	if (rc < 0) {
 		region_free(r);
 		return rc;

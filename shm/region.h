@@ -114,12 +114,16 @@ int hwy_region_inspect(const char *path, struct hwy_region **out, char *err);
  * Link regions (HWY_KIND_LINK).  hwy_link_region_make() makes the file of the one with
  * identity 'id' in 'dir'; hwy_link_region_map() maps one that somebody hands over as 'fd',
  * which stays the caller's, and checks that it is the one with that identity.  No client slot
- * is taken; hwy_region_close() unmaps it.
+ * is taken; hwy_region_close() unmaps it.  hwy_link_region_again() makes all these checks once
+ * more, of one that was mapped a while before it is used.
  */
 int hwy_link_region_make(const char *dir, uint64_t id, uint64_t size, char *err);
 int hwy_link_region_map(int fd, uint64_t id, struct hwy_region **out, char *err);
+int hwy_link_region_again(struct hwy_region *region, uint64_t id, char *err);
 /* Its name, in a buffer of HWY_NAME_SIZE bytes. */
 const char *hwy_link_region_name(uint64_t id, char name[HWY_NAME_SIZE]);
+/* And back; false if it is no such name. */
+bool hwy_link_region_id(const char *name, uint64_t *id);
 
 /* Unmaps.  Gives the client slot back; removes the file if nobody else is attached, unless
  * it is to be kept (hwy_region_keep()). */

@@ -235,7 +235,8 @@ struct hwy_port {
 
 	uint32_t route_seq; /* host: changes with every change below, odd while it is made */
 	uint32_t n_routes;  /* host */
-	uint32_t in_gen;    /* host: changes with every change of in_links, likewise odd */
+	uint32_t in_gen;    /* host: changes with every change of in_links, likewise odd; both also
+			     * change when an attach slot is wanted, which the queues see by it */
 	uint32_t n_in;      /* host: links that end here, open or still being drained */
 	uint8_t reserved2[48];
 	struct hwy_route routes[HWY_MAX_ROUTES]; /* host */

@@ -105,6 +105,8 @@ rig_want(struct rig *rig, int n, uint32_t life)
 	struct hwy_ledger_entry *entry = entry_of(rig, n);
 	char err[HWY_ERR_SIZE];
 
+	/* As long as its last life has not ended for the ledger, the host would end the new one. */
+	hwy_store_release(&entry->state, HWY_LEDGER_FREE);
 	entry->id = 0xabcdef0000000000ULL + (uint64_t)n * 0x10000 + life;
 	if (hwy_link_region_make(test_dir(), entry->id, 2 << 20, err) != 0)
 		fail_msg("%s", err);

@@ -43,6 +43,20 @@ fetch(void *aux, uint64_t id)
 				: open(test_path(hwy_link_region_name(id, name)), O_RDWR);
 }
 
+static struct hwy_region *prepared; /* of both guest ends: mapped beforehand */
+
+static struct hwy_region *
+take(void *aux, uint64_t id, bool wait)
+{
+	struct hwy_region *region = prepared;
+
+	(void)aux;
+	(void)id;
+	(void)wait;
+	prepared = NULL;
+	return region;
+}
+
 static bool
 in_use(void *aux, uint32_t slot)
 {
@@ -71,6 +85,7 @@ set_up(void **state)
 		assert_non_null(port[e]);
 		hwy_attach_init(&guest[e], r[e], 0);
 		guest[e].fetch = fetch;
+		guest[e].take = take;
 		guest[e].in_use = in_use;
 		guest[e].aux = &used[e];
 		used[e] = false;
@@ -87,6 +102,8 @@ tear_down(void **state)
 	(void)state;
 	for (int e = 0; e < 2; e++) {
 		hwy_attach_close(&guest[e]);
+		hwy_region_close(prepared);
+		prepared = NULL;
 		if (port[e] != NULL)
 			hwy_far_del(far, port[e]);
 		hwy_host_free(h[e]);
@@ -117,7 +134,7 @@ tick(bool beat)
 {
 	if (beat)
 		ledger.file->agent_beat++;
-	hwy_far_tick(far);
+	hwy_far_tick(far, h[0]);
 	for (int e = 0; e < 2; e++)
 		hwy_attach_tick(&guest[e], true, &broken);
 }
@@ -197,26 +214,159 @@ open_link(void)
 	assert_false(routed(1));
 }
 
+/* The host wants the link region mapped, and nobody has looked yet. */
+static void
+call_guests(void)
+{
+	want(1);
+	for (int i = 0; i < TICKS && answer() != HWY_FAR_WANTED; i++) {
+		ledger.file->agent_beat++;
+		hwy_far_tick(far, h[0]);
+		usleep(5000);
+	}
+	assert_int_equal(answer(), HWY_FAR_WANTED);
+}
+
 static void
 a_link_region_is_mapped_by_both_before_a_link_opens(void **state)
 {
 	(void)state;
-	want(1);
-	for (int i = 0; i < TICKS && answer() != HWY_FAR_WANTED; i++) {
-		ledger.file->agent_beat++;
-		hwy_far_tick(far);
-		usleep(5000);
-	}
-	assert_int_equal(answer(), HWY_FAR_WANTED);
+	call_guests();
 	hwy_attach_tick(&guest[0], true, &broken);
-	hwy_far_tick(far);
+	hwy_far_tick(far, h[0]);
 	assert_int_equal(answer(), HWY_FAR_WANTED); /* one is not enough */
 	hwy_attach_tick(&guest[1], true, &broken);
-	hwy_far_tick(far);
+	hwy_far_tick(far, h[0]);
 	assert_int_equal(answer(), HWY_FAR_USABLE);
 	assert_int_equal(guest[0].at[0]->end, 0);
 	assert_int_equal(guest[1].at[0]->end, 1);
 	assert_int_equal(r[1]->ports[0].n_in, 1);
+}
+
+/* One guest end has the link region mapped before it is wanted. */
+static void
+prepare(void)
+{
+	int fd = fetch(NULL, ID);
+
+	assert_true(fd >= 0);
+	assert_int_equal(hwy_link_region_map(fd, ID, &prepared, err), 0);
+	close(fd);
+}
+
+static void
+queues_are_called_when_a_slot_is_wanted(void **state)
+{
+	uint32_t in_gen[2], route_seq[2];
+
+	(void)state;
+	for (int e = 0; e < 2; e++) {
+		in_gen[e] = r[e]->ports[0].in_gen;
+		route_seq[e] = r[e]->ports[0].route_seq;
+	}
+	call_guests();
+	for (int e = 0; e < 2; e++) {
+		assert_int_equal(r[e]->ports[0].in_gen, in_gen[e] + 2);
+		assert_int_equal(r[e]->ports[0].route_seq, route_seq[e] + 2);
+	}
+}
+
+static void
+only_those_who_wait_look_often(void **state)
+{
+	(void)state;
+	assert_false(hwy_far_tick(far, h[0]));
+	call_guests();
+	assert_true(hwy_far_tick(far, h[0]));
+	assert_true(hwy_far_tick(far, h[1]));
+	assert_false(hwy_far_tick(far, NULL)); /* another port's */
+	reach(HWY_FAR_USABLE);
+	assert_false(hwy_far_tick(far, h[0]));
+}
+
+static void
+what_was_mapped_beforehand_is_attached_without_looking_for_it(void **state)
+{
+	const struct hwy_attach *slot = hwy_region_attach(r[0], 0, 0);
+
+	(void)state;
+	call_guests();
+	assert_true(hwy_attach_quick(&guest[0], true)); /* it has to be looked for */
+	assert_null(guest[0].at[0]);
+	assert_int_equal(HWY_ATTACH_STATE(slot->ack), HWY_ATTACH_FREE);
+	prepare();
+	fetch_error = EIO;
+	assert_false(hwy_attach_quick(&guest[0], true));
+	assert_non_null(guest[0].at[0]);
+	assert_int_equal(slot->ack, HWY_ATTACH(HWY_ATTACH_EPOCH(slot->want), HWY_ATTACH_MAPPED));
+	assert_int_equal(slot->seen, HWY_ATTACH_EPOCH(slot->want));
+	assert_false(hwy_attach_quick(&guest[0], true));
+	/* The other one's control thread finds it mapped as well. */
+	fetch_error = 0;
+	prepare();
+	fetch_error = EIO;
+	reach(HWY_FAR_USABLE);
+	fetch_error = 0;
+}
+
+static void
+what_was_spoilt_after_it_was_mapped_is_refused(void **state)
+{
+	const struct hwy_attach *slot = hwy_region_attach(r[0], 0, 0);
+	struct hwy_header *header;
+
+	(void)state;
+	for (int what = 0; what < 3; what++) {
+		struct hwy_header good;
+
+		prepare();
+		header = prepared->hdr;
+		good = *header;
+		assert_int_equal(hwy_link_region_again(prepared, ID, err), 0);
+		assert_int_equal(hwy_link_region_again(prepared, ID + 1, err), -EPROTO);
+		if (what == 0)
+			header->chunk_count *= 2;
+		else if (what == 1)
+			header->domain[3] ^= 1;
+		else
+			header->magic = 0;
+		assert_int_equal(hwy_link_region_again(prepared, ID, err), -EPROTO);
+		*header = good;
+		hwy_region_close(prepared);
+		prepared = NULL;
+	}
+	call_guests();
+	prepare();
+	prepared->hdr->off_chunks = prepared->hdr->file_size;
+	assert_false(hwy_attach_quick(&guest[0], true));
+	assert_null(guest[0].at[0]);
+	assert_int_equal(slot->ack, HWY_ATTACH(HWY_ATTACH_EPOCH(slot->want), HWY_ATTACH_UNMAPPED));
+	assert_int_equal(slot->error, EPROTO);
+	reach(HWY_FAR_GONE);
+	assert_int_equal(entry->why, EPROTO);
+}
+
+static void
+a_name_tells_the_identity(void **state)
+{
+	static const char *const wrong[] = {"",
+					    "+",
+					    "+0123456789abcde",
+					    "+0123456789abcdef0",
+					    "+0123456789abcdeg",
+					    "@0123456789abcdef",
+					    "+0123456789ABCDEF",
+					    "+ 123456789abcdef"};
+	char name[HWY_NAME_SIZE];
+	uint64_t id = 0;
+
+	(void)state;
+	assert_true(hwy_link_region_id(hwy_link_region_name(ID, name), &id));
+	assert_int_equal(id, ID);
+	assert_true(hwy_link_region_id(hwy_link_region_name(~0ULL, name), &id));
+	assert_int_equal(id, ~0ULL);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_false(hwy_link_region_id(wrong[i], &id));
 }
 
 static void
@@ -567,6 +717,11 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_link_region_is_mapped_by_both_before_a_link_opens),
+		TEST(queues_are_called_when_a_slot_is_wanted),
+		TEST(only_those_who_wait_look_often),
+		TEST(what_was_mapped_beforehand_is_attached_without_looking_for_it),
+		TEST(what_was_spoilt_after_it_was_mapped_is_refused),
+		TEST(a_name_tells_the_identity),
 		TEST(only_a_proof_of_a_living_agent_opens_it),
 		TEST(a_proof_without_a_flow_opens_nothing),
 		TEST(a_flow_that_leads_elsewhere_contradicts_the_proof),
