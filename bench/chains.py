@@ -15,6 +15,7 @@ import time
 from contextlib import contextmanager
 
 from lab import LabError, Ovs, ProcessDied, run, wait_until
+from lab.highwayd import Highwayd
 from tests.system.region import Region
 
 from .rig import MTU, cpu_time, report, reset
@@ -25,6 +26,7 @@ OVS_MB, VNF_MB = 512, 64
 STAMP = 64
 """Every how many packets one carries a time stamp."""
 RXD = 1024
+ALL = 2**64 - 1  # HWY_CLASS_ALL
 SLEEP = {"pmd-maxsleep": "500"}
 """Microseconds at most, of each look that finds nothing."""
 
@@ -261,17 +263,35 @@ class Chain:
 
 
 class Highway(Chain):
-    """Every link bypasses the switch, whose thread sleeps: its core is the VNFs' too."""
+    """Every link bypasses the switch, whose thread sleeps: its core is the VNFs' too.  highwayd proves the links."""
 
     name = "highway"
     hw_offload = True
     bypass = True
+    proved = True
     other_config = SLEEP
+    agent = None
 
     def start(self):
         self.domain = f"c{self.rig.turn()}"
         self.spread = self.bypass and self.scenario == "inside"
-        return super().start()
+        super().start()
+        if self.proved:
+            self.agent = Highwayd(self.rig.lab, self.ovs, self.rig.build / "agent/highwayd", f"highwayd{self.turn}",
+                                  cpus=str(VNF_CPU)).start()
+            self.agent.wait_synced(BRIDGE)
+        return self
+
+    def stop(self):
+        if self.agent:
+            self.agent.stop()
+        super().stop()
+
+    def processes(self):
+        return [*super().processes(), *filter(None, [self.agent])]
+
+    def command_lines(self):
+        return {**super().command_lines(), **({"highwayd": self.agent.argv} if self.agent else {})}
 
     def plug(self, port):
         return "dpdk", {"dpdk-devargs": self._devargs(port, self.rig.turn(), role="host")}
@@ -283,15 +303,15 @@ class Highway(Chain):
         return self.rig.devargs(number, self.domain, port, size="64M", ring=RXD, **more)
 
     def is_open(self, src, dst):
+        """Is the link open, and with highwayd for all packets, by its proof?"""
         with Region(self.rig.regions / self.domain) as region:
-            return region.links().get((src, dst)) == "open" and dst in region.routed(src)
+            keys = region.routed(src).get(dst, ())
+            return region.links().get((src, dst)) == "open" and (ALL in keys if self.agent else bool(keys))
 
     def _open(self):
         """Are all links but those of the switch's own ports open?"""
         hops = [hop for hop in self.hops() if not any(port.startswith("nic") for port in hop)]
-        with Region(self.rig.regions / self.domain) as region:
-            links = region.links()
-            return all(links.get(pair) == "open" for west, east in hops for pair in ((west, east), (east, west)))
+        return all(self.is_open(*pair) for west, east in hops for pair in ((west, east), (east, west)))
 
     def settled(self):
         wait_until(self._open, 20, f"{self.name}: the links to open", self.ovs.log, self.processes())
@@ -301,7 +321,7 @@ class HighwayNormal(Highway):
     """The same ports, the switch in between: bypass=off for the domain."""
 
     name = "highway-normal"
-    bypass = False
+    bypass = proved = False
     other_config = {}
 
     def grow(self, length):

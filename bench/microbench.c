@@ -6,10 +6,10 @@
  *
  *   microbench EAL-ARGUMENTS -- DIR SIZE PORTS CLASSES LINKS REGION_MIB BURSTS STEP ROUTE
  *
- * PORTS in the domain, of which LINKS send into one; its first sender has CLASSES classes.
- * STEP is send or receive (what callgrind counts), or both.  ROUTE is class, or proof: then
- * an agent has proved that all of the first sender's packets go there.  Prints one line of
- * JSON.
+ * PORTS in the domain, of which LINKS send into one; its first sender has CLASSES classes, which
+ * take turns: IPv4, and ether types that nobody uses. STEP is send or receive (what callgrind
+ * counts), or both.  ROUTE is class, or proof: then an agent has proved that all of the first
+ * sender's packets go there.  Prints one line of JSON.
  */
 #include <rte_bus_vdev.h>
 #include <rte_cycles.h>
@@ -17,6 +17,7 @@
 #include <rte_ethdev.h>
 #include <rte_ether.h>
 #include <rte_flow.h>
+#include <rte_ip.h>
 #include <rte_mbuf.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@
 
 #define BURST     32
 #define WARM      64
-#define FIRST     0x9000 /* ether types of the classes */
+#define FIRST     0x9000 /* ether types of the second class and those after it */
 #define DEADLINE  10     /* seconds */
 #define MAX_LINKS 8
 #define HEADROOM  1024
@@ -85,14 +86,24 @@ start_port(struct bench *b, uint16_t port)
 		fail("starting a port", rc);
 }
 
+/* Ether type of a class. */
+static rte_be16_t
+type_of(unsigned int class)
+{
+	return rte_cpu_to_be_16((uint16_t)(class == 0 ? RTE_ETHER_TYPE_IPV4 : FIRST + class - 1));
+}
+
 static void
 add_flow(struct bench *b, unsigned int sender, unsigned int class)
 {
 	struct rte_flow_attr attr = {.transfer = 1};
 	struct rte_flow_item_eth spec, mask;
 	struct rte_flow_action_port_id to = {.id = b->host[0]};
+	struct rte_flow_item_ipv4 whole = {.hdr.fragment_offset = 0};
+	struct rte_flow_item_ipv4 which = {.hdr.fragment_offset = RTE_BE16(0x3fff)};
 	struct rte_flow_item pattern[] = {
 		{.type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &spec, .mask = &mask},
+		{.type = RTE_FLOW_ITEM_TYPE_END},
 		{.type = RTE_FLOW_ITEM_TYPE_END},
 	};
 	struct rte_flow_action actions[] = {
@@ -104,8 +115,11 @@ add_flow(struct bench *b, unsigned int sender, unsigned int class)
 
 	memset(&spec, 0, sizeof(spec));
 	memset(&mask, 0, sizeof(mask));
-	spec.type = rte_cpu_to_be_16((uint16_t)(FIRST + class));
+	spec.type = type_of(class);
 	mask.type = 0xffff;
+	if (class == 0)
+		pattern[1] = (struct rte_flow_item){
+			.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &whole, .mask = &which};
 	if (rte_flow_create(b->host[sender], &attr, pattern, actions, &error) == NULL) {
 		fprintf(stderr, "microbench: no flow: %s\n", error.message ? error.message : "?");
 		exit(1);
@@ -147,8 +161,13 @@ build(struct bench *b, struct rte_mbuf **pkts, unsigned int *class)
 		struct rte_ether_hdr *eth =
 			(struct rte_ether_hdr *)rte_pktmbuf_append(pkts[i], (uint16_t)b->size);
 
+		struct rte_ipv4_hdr *ip = (struct rte_ipv4_hdr *)(eth + 1);
+
 		memset(&eth->dst_addr, 2, 12);
-		eth->ether_type = rte_cpu_to_be_16((uint16_t)(FIRST + *class));
+		eth->ether_type = type_of(*class);
+		memset(ip, 0, sizeof(*ip));
+		ip->version_ihl = 0x45;
+		ip->total_length = rte_cpu_to_be_16((uint16_t)(b->size - sizeof(*eth)));
 		*class = (*class + 1) % b->classes;
 	}
 	return BURST;

@@ -14,10 +14,9 @@ TITLES = {
     "vhost": "direct virtio-user to vhost", "vhost-out": "direct vhost to virtio-user", "net-ring": "net_ring (no isolation)",
     "ring-floor": "bare ring (floor)", "highway-driver": "Highway, without highwayd",
 }
-COLOURS = {"highway": "#0060ad", "highway-normal": "#6fa8dc", "ovs-vhost": "#c0392b", "ovs-memif": "#e67e22",
+COLOURS = {"highway": "#0060ad", "highway-driver": "#6fa8dc", "highway-normal": "#6fa8dc", "ovs-vhost": "#c0392b", "ovs-memif": "#e67e22",
            "memif-zc": "#27ae60", "memif-copy": "#82c99d", "vhost": "#8e44ad", "vhost-out": "#bb8fce",
            "net-ring": "#555555", "ring-floor": "#aaaaaa", "model": "#000000"}
-SETUP_COLOURS = {"highway": "#0060ad", "highway-driver": "#6fa8dc"}
 
 
 class Plot:
@@ -156,7 +155,7 @@ def _setup(figures):
                 labels=labels)
     for variant in _variants(rows):
         plot.add(TITLES[variant], [(number, row["setup_ms"]["p50"], row["setup_ms"]["p50"], row["setup_ms"]["p99"])
-                                   for number, row in enumerate(rows) if row["variant"] == variant], SETUP_COLOURS[variant])
+                                   for number, row in enumerate(rows) if row["variant"] == variant], COLOURS[variant])
     yield plot
     plot = Plot("setup-parts", "To the first packet received by the other path, in its parts: means", "", "milliseconds", bars=True, labels=labels)
     stages = ("to the proof", "to the route", "to the first packet sent", "to its reception")

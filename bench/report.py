@@ -24,6 +24,9 @@ METHOD = """\
   chain is on CPU 0 and the second half on CPU 1, beside that thread; with traffic from outside
   (5b) the switch has work, and CPU 1 is its own in every variant. Direct links: sender on CPU 1,
   receiver on CPU 0.
+- **Highway, bypass is what a user runs**: with `highwayd`, which proves that a port's packets all go one way, so that
+  no packet is looked at. On the direct link, where there is no switch, a program stands in for it that says the same
+  (`bench/prover.c`). *Without highwayd*, each packet goes by its class.
 - **The same programs.** Source, sink and forwarders are `highway-traffic` in every variant; only
   the devices differ. A chain of N VNFs with source and sink inside is N processes, of which the
   first and the last send and receive, and the others forward both ways. With traffic from outside

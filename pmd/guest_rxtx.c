@@ -30,24 +30,28 @@ class_look_up(struct hwy_tx_queue *q, uint64_t key)
 	return q->last;
 }
 
-static inline uint64_t
+static __rte_noinline uint64_t
 key_of(const struct rte_mbuf *m)
 {
 	return hwy_class_of(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len);
 }
 
 static inline void
-count_link(struct hwy_tx_queue *q, struct hwy_path *path, uint32_t slot,
-	   const struct hwy_packets_bytes *sent)
+count_path(struct hwy_tx_queue *q, struct hwy_path *path, const struct hwy_packets_bytes *sent)
+{
+	hwy_count(&path->sent->packets, sent->packets);
+	hwy_count(&path->sent->bytes, sent->bytes);
+	hwy_count(&q->counters->bypass_packets, sent->packets);
+	hwy_count(&q->counters->bypass_bytes, sent->bytes);
+}
+
+static inline void
+count_slot(struct hwy_tx_queue *q, uint32_t slot, uint64_t packets, uint64_t bytes)
 {
 	struct hwy_packets_bytes *by_slot = &q->dev->port->sent[q->ring][slot];
 
-	hwy_count(&path->sent->packets, sent->packets);
-	hwy_count(&path->sent->bytes, sent->bytes);
-	hwy_count(&by_slot->packets, sent->packets);
-	hwy_count(&by_slot->bytes, sent->bytes);
-	hwy_count(&q->counters->bypass_packets, sent->packets);
-	hwy_count(&q->counters->bypass_bytes, sent->bytes);
+	hwy_count(&by_slot->packets, packets);
+	hwy_count(&by_slot->bytes, bytes);
 }
 
 /* Puts packets into a link's ring.  What the other VNF of a link region sees must be the packets
@@ -63,41 +67,141 @@ put_far(struct hwy_tx_queue *q, struct hwy_path *path, struct rte_mbuf **pkts, u
 	return took;
 }
 
-/* Sends a burst of which some may go by links: runs of packets of one class. */
+/*
+ * Packets that follow one another and go the same way: parts of one class each.  They are written
+ * to the ring together; what is counted for each class is known before, as they are gone then.
+ */
+#define MAX_PARTS 32
+
+struct part {
+	const struct hwy_class_entry *class; /* NULL: by the switch */
+	uint32_t end;                        /* its packets are those before this one */
+	uint64_t bytes;                      /* of all packets so far */
+};
+
+struct run {
+	struct part parts[MAX_PARTS];
+	uint32_t n_parts;
+	bool by_link;
+	uint16_t path;
+};
+
+static inline bool
+plain_ipv4(const struct rte_mbuf *m)
+{
+	return hwy_class_plain_ipv4(rte_pktmbuf_mtod(m, const uint8_t *), m->data_len, m->pkt_len);
+}
+
+/* None that hwy_put_burst() drops is among these. */
+static inline bool
+all_fit(const struct hwy_tx_queue *q, struct rte_mbuf *const *pkts, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (pkts[i]->pkt_len > q->dev->max_frame || pkts[i]->pkt_len == 0)
+			return false;
+	return true;
+}
+
+/* Finds how many of 'n' > 0 packets go the same way. */
+static inline uint16_t
+run_of(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n, struct run *run)
+{
+	const struct hwy_class_entry *class = class_look_up(q, key_of(pkts[0]));
+	uint64_t key = q->last_key, bytes = pkts[0]->pkt_len;
+	uint32_t limit = UINT32_MAX, i;
+
+	run->n_parts = 0;
+	run->by_link = class != NULL && class->joined;
+	run->path = run->by_link ? class->path : 0;
+	for (i = 1; i < n; i++) {
+		uint32_t length = pkts[i]->pkt_len;
+		uint64_t other;
+
+		if (likely(key == HWY_CLASS_IPV4 && plain_ipv4(pkts[i]) && length <= limit)) {
+			bytes += length;
+			continue;
+		}
+		other = key_of(pkts[i]);
+		if (other != key || length > limit) {
+			const struct hwy_class_entry *next = class_look_up(q, other);
+			bool by_link = next != NULL && next->joined;
+
+			if (by_link != run->by_link)
+				break;
+			if (by_link && next != class) {
+				if (next->path != run->path || run->n_parts == MAX_PARTS - 1 ||
+				    !all_fit(q, pkts, limit == UINT32_MAX ? i : 0))
+					break;
+				run->parts[run->n_parts++] = (struct part){class, i, bytes};
+				limit = q->dev->max_frame;
+			}
+			if (length > limit)
+				break;
+			class = next;
+			key = other;
+		}
+		bytes += length;
+	}
+	run->parts[run->n_parts++] = (struct part){class, i, bytes};
+	return (uint16_t)i;
+}
+
+/* Counts the first 'took' packets of a run of several classes for each of them; those from 'took'
+ * on are still ours. */
+static __rte_noinline void
+count_parts(struct hwy_tx_queue *q, struct rte_mbuf *const *pkts, const struct run *run,
+	    uint32_t took)
+{
+	uint32_t begin = 0;
+	uint64_t before = 0;
+
+	for (uint32_t p = 0; p < run->n_parts && begin < took; p++) {
+		const struct part *part = &run->parts[p];
+		uint32_t end = RTE_MIN(part->end, took);
+		uint64_t bytes = part->bytes - before;
+
+		for (uint32_t i = end; i < part->end; i++)
+			bytes -= pkts[i]->pkt_len;
+		count_slot(q, part->class->slot, end - begin, bytes);
+		begin = part->end;
+		before = part->bytes;
+	}
+}
+
+/* Sends a burst of which some may go by links. */
 static uint16_t
 tx_by_class(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n,
 	    struct hwy_packets_bytes *normal, struct hwy_free_list *list)
 {
 	bool touched[HWY_MAX_ROUTES] = {false};
-	struct hwy_class_entry *next = class_look_up(q, key_of(pkts[0]));
 	uint16_t done = 0;
 
 	while (done < n) {
-		struct hwy_class_entry *c = next;
 		struct hwy_packets_bytes sent = {0, 0};
-		uint16_t run = 1, took;
+		struct run run;
+		uint16_t took, many = run_of(q, pkts + done, (uint16_t)(n - done), &run);
+		struct hwy_path *path = &q->paths[run.path];
 
-		for (; done + run < n; run++) {
-			next = class_look_up(q, key_of(pkts[done + run]));
-			if (next != c)
-				break;
+		if (run.by_link && unlikely(!hwy_end_up(path->to))) {
+			hwy_guest_leave(q, path);
+			run.by_link = false;
 		}
-		if (c != NULL && c->joined && !hwy_end_up(q->paths[c->path].to))
-			hwy_guest_leave(q, &q->paths[c->path]);
-		if (c != NULL && c->joined) {
-			struct hwy_path *path = &q->paths[c->path];
-
+		if (likely(run.by_link)) {
 			took = unlikely(path->out.far != NULL)
-				       ? put_far(q, path, pkts + done, run, &sent, list)
-				       : hwy_put_burst(q, &path->out, pkts + done, run, &sent, list,
-						       false);
-			count_link(q, path, c->slot, &sent);
-			touched[c->path] = true;
+				       ? put_far(q, path, pkts + done, many, &sent, list)
+				       : hwy_put_burst(q, &path->out, pkts + done, many, &sent,
+						       list, false);
+			count_path(q, path, &sent);
+			if (likely(run.n_parts == 1))
+				count_slot(q, run.parts[0].class->slot, sent.packets, sent.bytes);
+			else
+				count_parts(q, pkts + done, &run, took);
+			touched[run.path] = true;
 		} else {
-			took = hwy_put_burst(q, &q->out, pkts + done, run, normal, list, false);
+			took = hwy_put_burst(q, &q->out, pkts + done, many, normal, list, false);
 		}
 		done = (uint16_t)(done + took);
-		if (took < run)
+		if (took < many)
 			break; /* a full ring ends the burst, as a full NIC queue would */
 	}
 	for (uint32_t p = 0; p < q->n_paths; p++) {
@@ -119,7 +223,8 @@ tx_all(struct hwy_tx_queue *q, struct rte_mbuf **pkts, uint16_t n, struct hwy_fr
 				? put_far(q, path, pkts, n, &sent, list)
 				: hwy_put_burst(q, &path->out, pkts, n, &sent, list, false);
 
-	count_link(q, path, q->all->slot, &sent);
+	count_path(q, path, &sent);
+	count_slot(q, q->all->slot, sent.packets, sent.bytes);
 	hwy_producer_publish(&path->out);
 	hwy_gate_keep_up(&path->out);
 	return done;

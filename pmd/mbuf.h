@@ -51,12 +51,28 @@ hwy_free_raw(struct hwy_free_list *list, struct rte_mbuf *m)
 	list->mbufs[list->n++] = m;
 }
 
-/* Is 'm' a buffer of its pool and nothing more: one reference, no chain, no attachment? */
-static inline bool
+/*
+ * Is 'm', the head of a packet, a buffer of its pool and nothing more: one reference, no chain, no
+ * attachment?  Both counts are looked at in one load.  'next' is not: it lies in the mbuf's second
+ * cache line, and is NULL where there is one segment (rte_mbuf_core.h).
+ */
+static __rte_always_inline bool
 hwy_mbuf_plain(const struct rte_mbuf *m)
 {
-	return RTE_MBUF_DIRECT(m) && rte_mbuf_refcnt_read(m) == 1 && m->nb_segs == 1 &&
-	       m->next == NULL;
+	uint32_t counts;
+
+	static_assert(offsetof(struct rte_mbuf, nb_segs) == offsetof(struct rte_mbuf, refcnt) + 2,
+		      "mbuf fields moved");
+	static_assert(RTE_MBUF_F_EXTERNAL == UINT64_C(1) << 61 &&
+			      RTE_MBUF_F_INDIRECT == UINT64_C(1) << 62,
+		      "mbuf flags moved");
+	memcpy(&counts, &m->refcnt, sizeof(counts));
+#if RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN
+	/* What does not fit an instruction is looked for in a byte of its own. */
+	return counts == 0x00010001u && (((const uint8_t *)&m->ol_flags)[7] & 0x60) == 0;
+#else
+	return counts == 0x00010001u && RTE_MBUF_DIRECT(m);
+#endif
 }
 
 static inline void
@@ -247,6 +263,78 @@ uint32_t hwy_get_large(struct hwy_rx_queue *q, struct hwy_consumer *in, uint64_t
 		       uint32_t avail, struct rte_mbuf *head, bool *filled);
 
 /*
+ * Loops over packets have one running number, 8 times the packet's: pointers and descriptors
+ * are 8 bytes and slots 8 times 8, so all arrays are addressed by it.  Compilers would rather
+ * move one pointer along each array, half of them on the stack; so where it comes from is hidden.
+ */
+static __rte_always_inline size_t
+hwy_next(size_t i)
+{
+	static_assert(HWY_SLOT == 64 && sizeof(void *) == 8, "or the arrays need numbers each");
+	i += 8;
+	__asm__("" : "+r"(i));
+	return i;
+}
+
+/* Element 'i' / 8 of an array of 8-byte elements. */
+#define HWY_AT(array, i) (*(__typeof__(&(array)[0]))((uintptr_t)(array) + (i)))
+
+/*
+ * Writes the first of 'n' packets to the ring, from entry 'prod' on, which has room for all: as
+ * many as are plain mbufs of 'pool' with at most HWY_SLOT bytes each, and not beyond the ring's
+ * last slot.  Nearly all small packets come this way, so it does nothing but what all of them need.
+ */
+static __rte_always_inline uint16_t
+hwy_put_small_as(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+		 const struct rte_mempool *pool, uint64_t *bytes, const bool bare)
+{
+	const uint32_t first = prod & at->mask, ahead = (prod + HWY_AHEAD) & at->mask;
+	uint8_t *slots = at->data + (size_t)first * HWY_SLOT;
+	const uint8_t *later = at->data + (size_t)ahead * HWY_SLOT;
+	uint64_t *desc = &at->desc[first];
+	uint64_t sum = 0;
+	size_t i, end;
+
+	end = at->mask + 1 - RTE_MAX(first, ahead);
+	end = RTE_MIN(end, (size_t)n);
+	for (i = RTE_ALIGN_CEIL(ahead, HWY_LINE_DESCS); i < ahead + end; i += HWY_LINE_DESCS)
+		hwy_prefetch_write(&at->desc[i]);
+	for (i = 0; i < end * 8; i = hwy_next(i)) {
+		const struct rte_mbuf *m = HWY_AT(pkts, i);
+		uint8_t *slot = slots + i * 8;
+		uint32_t length = m->pkt_len;
+
+		if (unlikely(length > HWY_SLOT) || unlikely(m->pool != pool) ||
+		    unlikely(!hwy_mbuf_plain(m)) || unlikely(m->data_off + HWY_SLOT > m->buf_len))
+			break;
+		hwy_prefetch_write(later + i * 8);
+		if (bare)
+			hwy_copy_tail(slot, rte_pktmbuf_mtod(m, const uint8_t *), length);
+		else
+			hwy_copy_slot(slot, rte_pktmbuf_mtod(m, const uint8_t *));
+		hwy_store(&HWY_AT(desc, i), HWY_DESC(HWY_CHUNK_INLINE, 0, 0, length));
+		sum += length;
+	}
+	*bytes += sum;
+	return (uint16_t)(i / 8);
+}
+
+/* In functions of their own, which have all registers to themselves. */
+static __rte_noinline __rte_unused uint16_t
+hwy_put_small(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+	      const struct rte_mempool *pool, uint64_t *bytes)
+{
+	return hwy_put_small_as(at, prod, pkts, n, pool, bytes, false);
+}
+
+static __rte_noinline __rte_unused uint16_t
+hwy_put_small_bare(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+		   const struct rte_mempool *pool, uint64_t *bytes)
+{
+	return hwy_put_small_as(at, prod, pkts, n, pool, bytes, true);
+}
+
+/*
  * Writes up to 'n' packets to a ring, without publishing.  Returns how many mbufs it
  * took from 'pkts', and adds what was sent to '*sent'.
  *
@@ -271,6 +359,22 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 		struct rte_mbuf *m = pkts[i];
 		uint32_t length = m->pkt_len;
 
+		if (likely(length <= HWY_SLOT)) {
+			uint16_t want = (uint16_t)RTE_MIN((uint32_t)(n - i), room);
+			uint16_t some =
+				bare ? hwy_put_small_bare(&at, prod, pkts + i, want, pool, &bytes)
+				     : hwy_put_small(&at, prod, pkts + i, want, pool, &bytes);
+
+			prod += some;
+			room -= some;
+			inlined += some;
+			packets += some;
+			i = (uint16_t)(i + some);
+			if (likely(i == n) || room == 0)
+				break;
+			m = pkts[i];
+			length = m->pkt_len;
+		}
 		if (likely(length <= HWY_INLINE_MAX && m->nb_segs == 1 && room > 1 &&
 			   m->data_off + HWY_INLINE_MAX <= m->buf_len)) {
 			const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
@@ -373,6 +477,46 @@ hwy_prefetch_entries(const struct hwy_ring_at *at, uint32_t from, uint32_t to)
 }
 
 /*
+ * Reads packets from entry 'cons' on into the mbufs of 'pkts', one slot each: at most 'n', of those
+ * that lie in one piece, up to the first that takes more than its slot.  'ahead', a constant: all
+ * of them have an entry HWY_AHEAD further on that is there already, and is asked for.
+ */
+static __rte_always_inline uint16_t
+hwy_get_small(const struct hwy_ring_at *at, uint32_t cons, struct rte_mbuf **pkts, uint32_t n,
+	      uint64_t rearm, uint64_t *bytes, const bool ahead)
+{
+	const uint32_t first = cons & at->mask, later = (cons + HWY_AHEAD) & at->mask;
+	const uint8_t *slots = at->data + (size_t)first * HWY_SLOT;
+	const uint8_t *next = at->data + (size_t)later * HWY_SLOT;
+	const uint64_t *desc = &at->desc[first];
+	uint64_t sum = 0;
+	size_t i, end = at->mask + 1 - (ahead ? RTE_MAX(first, later) : first);
+
+	end = RTE_MIN(end, (size_t)n);
+	if (ahead)
+		for (i = RTE_ALIGN_CEIL(later, HWY_LINE_DESCS); i < later + end;
+		     i += HWY_LINE_DESCS)
+			rte_prefetch0(&at->desc[i]);
+	for (i = 0; i < end * 8; i = hwy_next(i)) {
+		/* The length is on top, so that of all others at least one bit is above it then. */
+		uint64_t length = hwy_load(&HWY_AT(desc, i)) - HWY_DESC(HWY_CHUNK_INLINE, 0, 0, 0);
+		struct rte_mbuf *m = HWY_AT(pkts, i);
+		uint8_t *to = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
+
+		length = length << 16 | length >> 48;
+		if (unlikely(length > HWY_SLOT))
+			break;
+		if (ahead)
+			rte_prefetch0(next + i * 8);
+		hwy_mbuf_fill(m, rearm, (uint32_t)length);
+		hwy_copy_slot(to, slots + i * 8);
+		sum += length;
+	}
+	*bytes += sum;
+	return (uint16_t)(i / 8);
+}
+
+/*
  * Reads up to 'n' packets from a ring, as far as index 'limit', and publishes.
  * Returns how many mbufs it wrote to 'pkts'.
  */
@@ -404,6 +548,22 @@ hwy_get_burst(struct hwy_rx_queue *q, struct hwy_consumer *in, uint32_t limit,
 		struct rte_mbuf *m = pkts[filled];
 		uint32_t length = HWY_DESC_LENGTH(desc), slots = hwy_inline_slots(length);
 
+		if (likely(length <= HWY_SLOT && HWY_DESC_CHUNK(desc) == HWY_CHUNK_INLINE)) {
+			uint32_t want = RTE_MIN((uint32_t)n - filled, avail);
+			uint16_t some = avail > HWY_AHEAD
+						? hwy_get_small(&at, cons, pkts + filled,
+								RTE_MIN(want, avail - HWY_AHEAD),
+								rearm, &bytes, true)
+						: hwy_get_small(&at, cons, pkts + filled, want,
+								rearm, &bytes, false);
+
+			cons += some;
+			avail -= some;
+			inlined += some;
+			filled = (uint16_t)(filled + some);
+			if (likely(some > 0))
+				continue;
+		}
 		if (likely(HWY_DESC_CHUNK(desc) == HWY_CHUNK_INLINE && length <= HWY_INLINE_MAX &&
 			   slots <= avail)) {
 			uint8_t *to = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;

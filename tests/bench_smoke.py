@@ -16,8 +16,8 @@ sys.path.insert(0, str(ROOT))
 
 from bench import chains  # noqa: E402
 
-DIRECT = {"highway", "memif-zc", "memif-copy", "vhost", "vhost-out", "net-ring", "ring-floor"}
-WITHOUT_HUGE = {"highway", "memif-copy", "ring-floor"}
+DIRECT = {"highway", "highway-driver", "memif-zc", "memif-copy", "vhost", "vhost-out", "net-ring", "ring-floor"}
+WITHOUT_HUGE = {"highway", "highway-driver", "memif-copy", "ring-floor"}
 RATIOS = {"direct64_vs_memif_zc", "direct64_vs_net_ring", "direct1518_vs_best_isolating", "chain8_vs_vhost",
           "chain8_vs_normal", "latency8_p50_vs_vhost", "latency8_p99_vs_vhost", "switch_busy_open",
           "setup_ms_p50_saturated", "setup_ms_p50_free_core"}

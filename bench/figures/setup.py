@@ -26,7 +26,6 @@ import os
 import time
 
 from lab import Process, wait_until
-from lab.highwayd import Highwayd
 
 from tests.system.region import Region
 
@@ -41,7 +40,6 @@ KINDS = ("flow-mod", "first packet", "way back")
 RATE = 100_000
 REST_S = 0.2
 """Until the offload thread of Open vSwitch, which then looks every 64 ms only, is at rest too; not measured."""
-ALL = 2**64 - 1  # HWY_CLASS_ALL
 BREAKS = "priority=40000,in_port=1"
 JOINS = "priority=50000,in_port=1"
 STAMPS = {
@@ -60,17 +58,14 @@ class Bed(chains.Highway):
         self.name, self.cores = variant, cores
         # A PMD thread that shares its core with VNFs sleeps when it has nothing to do.
         self.other_config = {} if cores == "saturated" else chains.SLEEP
-        self.agent = self.clock = None
+        self.proved = variant == "highway"
+        self.clock = None
 
     def start(self):
         super().start()
+        # Each change is one by itself here; highwayd waits longer with a proof that flaps.
+        self.ovs.set_other_config(highway_debounce_ms=0)
         self.grow(2)
-        if self.name == "highway":
-            # Each change is one by itself here; highwayd waits longer with a proof that flaps.
-            self.ovs.set_other_config(highway_debounce_ms=0)
-            self.agent = Highwayd(self.rig.lab, self.ovs, self.rig.build / "agent/highwayd", f"highwayd{self.turn}",
-                                  cpus=str(chains.VNF_CPU)).start()
-            self.agent.wait_synced(chains.BRIDGE)
         self.clock = Process(self.rig.lab, f"rule-clock{self.turn}", [
             self.rig.build / "bench/rule-clock", f"unix:{self.ovs.run}/{chains.BRIDGE}.mgmt", self.rig.regions / self.domain,
             "first", "last"], cpus=str(chains.SWITCH_CPU)).start()
@@ -80,9 +75,8 @@ class Bed(chains.Highway):
         return self
 
     def stop(self):
-        for process in (self.clock, self.agent):
-            if process:
-                process.stop()
+        if self.clock:
+            self.clock.stop()
         super().stop()
 
     def place(self):
@@ -90,12 +84,6 @@ class Bed(chains.Highway):
         for vnf in self.vnfs:
             for thread in vnf.thread_cpu():
                 os.sched_setaffinity(thread, {cpu})
-
-    def is_open(self, src, dst):
-        """Is the link open, and with highwayd for all packets, by its proof?"""
-        with Region(self.rig.regions / self.domain) as region:
-            keys = region.routed(src).get(dst, ())
-            return region.links().get((src, dst)) == "open" and (ALL in keys if self.agent else bool(keys))
 
     def is_closed(self):
         """Is there no route?  The link itself stays `closing` until its sender, which may be idle, has seen that."""
@@ -109,11 +97,8 @@ class Bed(chains.Highway):
     def wait_closed(self):
         wait_until(self.is_closed, 20, "the link to be closed", self.ovs.log, [*self.processes(), self.clock])
 
-    def processes(self):
-        return [*super().processes(), *filter(None, [self.agent])]
-
     def command_lines(self):
-        return {**super().command_lines(), "rule-clock": self.clock.argv, **({"highwayd": self.agent.argv} if self.agent else {})}
+        return {**super().command_lines(), "rule-clock": self.clock.argv}
 
     def set(self, *words):
         """Changes a rule; not measured."""

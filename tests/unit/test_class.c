@@ -525,6 +525,37 @@ only_the_first_bytes_named_in_the_header_matter(void **state)
 	assert_true(hwy_class_of(q.b, q.linear, q.length) == hwy_class_of(p.b, p.linear, p.length));
 }
 
+/* The short cut for most packets says nothing that the long way does not. */
+static void
+plain_ipv4_is_what_the_long_way_finds(void **state)
+{
+	uint64_t dice = test_seed();
+	unsigned int plain = 0, other = 0;
+
+	(void)state;
+	for (int i = 0; i < 2000000; i++) {
+		uint32_t changes = (uint32_t)(test_random(&dice) % 4);
+		struct packet p;
+		bool is;
+
+		ipv4(&p, -1, 26 + (uint32_t)(test_random(&dice) % 200));
+		for (uint32_t c = 0; c < changes; c++) {
+			uint64_t at = test_random(&dice);
+
+			p.b[12 + at % 12] ^= (uint8_t)(1u << (at >> 8) % 8);
+		}
+		if (changes == 3)
+			p.linear = (uint32_t)(test_random(&dice) % (p.linear + 1));
+		p.length += (uint32_t)(test_random(&dice) % 2 * (test_random(&dice) % 300));
+		is = hwy_class_plain_ipv4(p.b, p.linear, p.length);
+		if (is)
+			assert_true(hwy_class_parse(p.b, p.linear, p.length) == HWY_CLASS_IPV4);
+		plain += is;
+		other += !is;
+	}
+	assert_true(plain > 100000 && other > 100000);
+}
+
 static void
 no_class_has_the_key_of_all_or_none(void **state)
 {
@@ -543,6 +574,7 @@ main(void)
 		cmocka_unit_test(any_cut_of_a_packet_is_read_within_its_bounds),
 		cmocka_unit_test(the_priority_of_a_tag_makes_no_difference),
 		cmocka_unit_test(only_the_first_bytes_named_in_the_header_matter),
+		cmocka_unit_test(plain_ipv4_is_what_the_long_way_finds),
 		cmocka_unit_test(no_class_has_the_key_of_all_or_none),
 	};
 
