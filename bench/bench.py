@@ -24,7 +24,7 @@ from bench.rig import RULE, Rig  # noqa: E402
 from lab import HugePages, Lab, LabError  # noqa: E402
 
 FIGURES = {"direct": direct, "chain": chain, "setup": setup, "steps": steps, "growth": growth}
-HUGE_2M = 1100
+HUGE_2M = 1500
 
 
 def arguments():

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """One link: a process sends, another receives, each alone on its core."""
 
+import signal
+
 from lab import LabError, Process, Testpmd, wait_until
 
 from .rig import report, reset
@@ -13,7 +15,7 @@ RING = 1024
 
 
 class Pair:
-    """Both programs run from start() to stop(); measure() may be called often."""
+    """Both programs run from start() to stop(), but for when they rest(); measure() may be called often."""
 
     isolates = True
     huge_only = False
@@ -34,7 +36,19 @@ class Pair:
                    [self.source, self.sink])
         self.rig.hurry([self.source, self.sink])
 
+    def rest(self):
+        """Stops both, as they are, until wake(): somebody else is measured."""
+        for process in (self.source, self.sink):
+            process.signal(signal.SIGSTOP)
+
+    def wake(self):
+        for process in (self.sink, self.source):
+            process.signal(signal.SIGCONT)
+
     def stop(self):
+        for process in (self.source, self.sink):
+            if process and process.alive:
+                process.signal(signal.SIGCONT)
         self.rig.hurry([p for p in (self.source, self.sink) if p], False)
         for process in (self.source, self.sink):
             if process and process.alive:
@@ -46,6 +60,7 @@ class Pair:
 
     def measure(self, seconds):
         """{"mpps", "rx_cycles", "tx_cycles"} of one run."""
+        self._settle()
         reset(self.sink, self.source)
         self.rig.watch(seconds, [self.sink, self.source])
         receiver, sender = report(self.sink), report(self.source)
@@ -68,6 +83,12 @@ class Pair:
 
     def _open(self):
         """Returns when packets take the path that is measured."""
+
+    def _settle(self):
+        """Returns when packets go as they did before a rest."""
+        reset(self.sink)
+        wait_until(lambda: report(self.sink)["received"] > 100_000, 20, f"{self.name}: packets after a rest", self.sink,
+                   [self.source, self.sink])
 
 
 class HighwayClass(Pair):
@@ -212,6 +233,11 @@ class RingFloor(Pair):
 
     def start(self, size):
         self.process = None
+
+    def rest(self):
+        pass
+
+    wake = rest
 
     def stop(self):
         if self.process:

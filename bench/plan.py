@@ -9,8 +9,8 @@ class Plan:
     mode: str = "full"
     seconds: float = 0.3
     tries: int = 4
-    direct_rounds: int = 3
-    direct_runs: int = 4
+    direct_rounds: int = 2
+    direct_turns: int = 12
     direct_sizes: tuple = (64, 1518)
     chain_runs: int = 3
     chain_passes: list = field(default_factory=list)
@@ -48,7 +48,7 @@ def full():
 
 def quick():
     passes = [(0, "inside", 64, (2, 8)), (0, "outside", 64, (4,))]
-    return Plan("quick", seconds=0.2, tries=2, direct_rounds=1, direct_runs=3, chain_runs=3, chain_passes=passes,
+    return Plan("quick", seconds=0.2, tries=2, direct_rounds=1, direct_turns=3, chain_runs=3, chain_passes=passes,
                 sleep_lengths=(8,), ndr_rounds=1, ndr_lengths=(8,), ndr_steps=5, ndr_seconds=0.2,
                 setups=10, setups_driver=5, steps_rounds=3, growth_rounds=3,
                 growth={key: (values[0], values[-1]) for key, values in GROWTH.items()})
@@ -56,7 +56,7 @@ def quick():
 
 def smoke():
     passes = [(0, "inside", 64, (3,)), (0, "outside", 64, (2,))]
-    return Plan("smoke", seconds=0.1, tries=1, direct_rounds=1, direct_runs=1, chain_runs=1, chain_passes=passes,
+    return Plan("smoke", seconds=0.1, tries=1, direct_rounds=1, direct_turns=1, chain_runs=1, chain_passes=passes,
                 sleep_lengths=(3,), ndr_rounds=1, ndr_lengths=(2, 3), ndr_steps=2, ndr_seconds=0.1,
                 setups=2, setups_driver=1, steps_rounds=1, growth_rounds=1,
                 growth={key: (values[0], values[-1]) for key, values in GROWTH.items()})

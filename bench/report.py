@@ -45,7 +45,10 @@ METHOD = """\
   of Open vSwitch always sends on its second queue; the VNFs poll both.
 - **Frames** of 64 and 1518 bytes without FCS; IMIX is 7:4:1 of 64, 594 and 1518. memif's largest
   MTU, 1500, is everybody's.
-- **Interleaved**: every round measures each variant once more, in new processes each time.
+- **Interleaved**: every round measures each variant once more, in new processes each time. Direct links of all variants
+  are there at once, all but one stopped, and are measured in turn, each every few seconds: the CPUs of a virtual
+  machine may be threads of one core now, and far apart soon. Their ratios are of two runs of one turn, and what is given is
+  the median over all turns, with its quartiles in brackets.
 - **Throughput** is what arrived in the time, both ways together. The *non-drop rate* is found by binary
   search: the highest rate at which nothing at all is lost in {ndr_seconds:g} s, and at least 97% of it could be sent
   (a full ring of the bypass holds its sender back, and loses nothing). A rate has to fail three times, since
@@ -91,7 +94,7 @@ while it waited (median). The switch answered a barrier behind the flow-mod afte
 def write(path, found, drawn):
     about = found["about"]
     figures = found["figures"]
-    parts = ["# Benchmark", "", *_machine(about), "", "## Ratios", "", *_ratios(found["ratios"]), "", "## Method", "",
+    parts = ["# Benchmark", "", *_machine(about), "", "## Ratios", "", *_ratios(found), "", "## Method", "",
              METHOD.format(rule=about["rule"], **about["plan"]), "## One link", "", *_direct(figures),
              "", *_images(drawn, "direct-"), "## Throughput against chain length", "", *_throughput(figures), "",
              *_images(drawn, "throughput-"), "## Non-drop rate", "", *_plain(figures.get("ndr", []), ("chain", "scenario")), "",
@@ -143,12 +146,13 @@ def _machine(about):
     return lines
 
 
-def _ratios(ratios):
+def _ratios(found):
     rows = []
     for name, what, at_least, limit in PROMISES:
-        value = ratios.get(name)
+        value, spread = found["ratios"].get(name), found["ratio_spread"].get(name)
         kept = "-" if value is None else "yes" if (value >= limit if at_least else value <= limit) else "no"
-        rows.append([f"`{name}`", what, _number(value, 3), f"{'at least' if at_least else 'at most'} {limit:g}", kept])
+        between = f" ({_number(spread['p25'])} - {_number(spread['p75'])})" if spread else ""
+        rows.append([f"`{name}`", what, _number(value, 3) + between, f"{'at least' if at_least else 'at most'} {limit:g}", kept])
     return _table(["name", "what", "measured", "goal", "reached"], rows)
 
 

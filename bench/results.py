@@ -107,6 +107,15 @@ def _over(left, right):
     return left / right if left is not None and right else None
 
 
+def in_turn(runs, key, left, right):
+    """The ratios of what two runs of one turn measured, 'left' and 'right' (names of points) over another, one for
+    each turn: they are seconds apart, and what the machine did meanwhile it did to both."""
+    def by_turn(names):
+        return {run["round"]: run["values"][key] for run in runs if all(run.get(k) == v for k, v in names.items())}
+    over, under = by_turn(left), by_turn(right)
+    return [over[turn] / under[turn] for turn in sorted(over.keys() & under.keys()) if under[turn]]
+
+
 def _row(row, main):
     """A row in the agreed form: the main value flat, min and max beside it."""
     out = {name: row.get(name) for name in NAMES}
@@ -186,15 +195,25 @@ def collect(runs, about):
         "steps": [_row(r, "cycles") for r in summed(runs.of("steps"))],
         "growth": [_row(r, "cycles") for r in summed(runs.of("growth"))],
     }
+    turns = direct_turns(runs.of("direct"), direct)
     return {"about": about, "figures": {name: rows for name, rows in figures.items() if rows},
-            "ratios": ratios(direct, chain, latency, cores, setup)}
+            "ratios": {name: median(values) for name, values in turns.items()} | ratios(chain, latency, cores, setup),
+            "ratio_spread": {name: {"p25": percentile(values, 25), "p75": percentile(values, 75), "turns": len(values)}
+                             for name, values in turns.items() if values}}
 
 
-def ratios(direct, chain, latency, cores, setup):
-    """The figures that decide; None where the runs for one are missing."""
-    def link(variant, size):
-        return find(direct, "mpps", variant=variant, size=size)
+def direct_turns(runs, rows):
+    """{name: ratios of the direct link, one for each turn}."""
+    def over(peer, size):
+        return in_turn(runs, "mpps", {"variant": "highway", "size": size}, {"variant": peer, "size": size})
+    isolating = {name: find(rows, "mpps", variant=name, size=1518) for name in ("memif-zc", "memif-copy", "vhost", "vhost-out")}
+    best = max((name for name in isolating if isolating[name]), key=isolating.get, default=None)
+    return {"direct64_vs_memif_zc": over("memif-zc", 64), "direct64_vs_net_ring": over("net-ring", 64),
+            "direct1518_vs_best_isolating": over(best, 1518)}
 
+
+def ratios(chain, latency, cores, setup):
+    """The other figures that decide; None where the runs for one are missing."""
     def long_chain(variant):
         return find(chain, "mpps", variant=variant, chain=8, size=64, scenario="inside")
 
@@ -207,12 +226,7 @@ def ratios(direct, chain, latency, cores, setup):
                  if (r["variant"], r["cores"]) == ("highway", cores_) and r["kind"] != "way back"]
         return max(found, default=None)
 
-    peers = [link(name, 1518) for name in ("memif-zc", "memif-copy", "vhost", "vhost-out")]
-    best = max((value for value in peers if value), default=None)
     return {
-        "direct64_vs_memif_zc": _over(link("highway", 64), link("memif-zc", 64)),
-        "direct64_vs_net_ring": _over(link("highway", 64), link("net-ring", 64)),
-        "direct1518_vs_best_isolating": _over(link("highway", 1518), best),
         "chain8_vs_vhost": _over(long_chain("highway"), long_chain("ovs-vhost")),
         "chain8_vs_normal": _over(long_chain("highway"), long_chain("highway-normal")),
         "latency8_p50_vs_vhost": _over(delay("p50", "highway"), delay("p50", "ovs-vhost")),
