@@ -9,9 +9,6 @@ const uint8_t hwy_slot_mask[2 * HWY_SLOT] __rte_cache_aligned = {
 	[0 ... HWY_SLOT - 1] = 0xff,
 };
 
-#define CHUNKS_AHEAD 4 /* before a chunk's turn, its first lines are asked for */
-#define LINES_AHEAD  8
-
 /* Copies 'length' bytes to 'to', a line at a time, asking for the lines ahead. */
 static void
 copy_ahead(uint8_t *to, const uint8_t *from, uint32_t length)
@@ -19,7 +16,7 @@ copy_ahead(uint8_t *to, const uint8_t *from, uint32_t length)
 	uint32_t i = 0;
 
 	for (; i + HWY_SLOT <= length; i += HWY_SLOT) {
-		hwy_prefetch_write(to + i + LINES_AHEAD * HWY_CACHE_LINE);
+		hwy_prefetch_write(to + i + HWY_LINES_AHEAD * HWY_CACHE_LINE);
 		hwy_copy_slot(to + i, from + i);
 	}
 	if (i < length)
@@ -80,25 +77,6 @@ put_chunks(struct hwy_producer *out, const struct hwy_domain *domain, struct rte
 	return used;
 }
 
-/*
- * Makes ready what will be written soon: the lines of a chunk that the last receiver has
- * read in most cases, which are the first two, and those of descriptors.
- */
-static void
-chunks_ahead(const struct hwy_region *region, const struct hwy_pool *pool,
-	     const struct hwy_producer *out)
-{
-	if (pool->free >= CHUNKS_AHEAD) {
-		const uint8_t *next =
-			hwy_region_chunk(region, pool->cache[pool->free - CHUNKS_AHEAD]) +
-			HWY_CHUNK_HEADROOM;
-
-		hwy_prefetch_write(next);
-		hwy_prefetch_write(next + HWY_CACHE_LINE);
-	}
-	hwy_ahead_to_write_desc(&out->at, out->prod + HWY_AHEAD);
-}
-
 int
 hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf *m, uint32_t room,
 	      struct hwy_free_list *list)
@@ -151,7 +129,7 @@ hwy_put_large(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 
 		left -= part;
 		(void)hwy_pool_take(pool, &chunk);
-		chunks_ahead(region, pool, out);
+		hwy_chunks_ahead(region, pool, &out->at, out->prod);
 		gather(hwy_region_chunk(region, chunk) + HWY_CHUNK_HEADROOM, part, &seg, &offset);
 		hwy_store(&out->at.desc[out->prod & out->at.mask],
 			  HWY_DESC(chunk, left > 0 ? HWY_DESC_MORE : 0, HWY_CHUNK_HEADROOM, part));

@@ -334,6 +334,65 @@ hwy_put_small_bare(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf 
 	return hwy_put_small_as(at, prod, pkts, n, pool, bytes, true);
 }
 
+#define HWY_CHUNKS_AHEAD 4 /* before a chunk's turn, its first lines are asked for */
+#define HWY_LINES_AHEAD  8 /* of a chunk that is being written */
+
+/*
+ * Makes ready what will be written soon: the lines of a chunk that the last receiver has
+ * read in most cases, which are the first two, and those of descriptors.
+ */
+static inline void
+hwy_chunks_ahead(const struct hwy_region *region, const struct hwy_pool *pool,
+		 const struct hwy_ring_at *at, uint32_t prod)
+{
+	if (pool->free >= HWY_CHUNKS_AHEAD) {
+		const uint8_t *next =
+			hwy_region_chunk(region, pool->cache[pool->free - HWY_CHUNKS_AHEAD]) +
+			HWY_CHUNK_HEADROOM;
+
+		hwy_prefetch_write(next);
+		hwy_prefetch_write(next + HWY_CACHE_LINE);
+	}
+	hwy_ahead_to_write_desc(at, prod + HWY_AHEAD);
+}
+
+/* Is 'm', a plain mbuf, one that hwy_put_copied() takes: in one chunk, and whole slots may be read?
+ */
+static __rte_always_inline bool
+hwy_mbuf_copies(const struct hwy_tx_queue *q, const struct hwy_region *region,
+		const struct rte_mbuf *m, uint32_t length)
+{
+	return length > HWY_INLINE_MAX && length <= q->dev->max_frame &&
+	       length <= region->geo.chunk_stride - HWY_CHUNK_HEADROOM &&
+	       m->data_off + RTE_ALIGN_CEIL(length, HWY_SLOT) <= m->buf_len;
+}
+
+/*
+ * Copies the packet of 'm' into a fresh chunk and writes entry 'prod'.  False if there is no
+ * chunk.  Nothing but the packet gets into the chunk.  Compiled for each width of vectors, as the
+ * copy is most of it.
+ */
+static __rte_noinline __rte_unused bool
+hwy_put_copied(struct hwy_pool *pool, const struct hwy_region *region, const struct hwy_ring_at *at,
+	       uint32_t prod, const struct rte_mbuf *m)
+{
+	const uint8_t *from = rte_pktmbuf_mtod(m, const uint8_t *);
+	uint32_t length = m->pkt_len, whole = (length - 1) & ~(HWY_SLOT - 1u), chunk, i;
+	uint8_t *to;
+
+	if (unlikely(!hwy_pool_take(pool, &chunk)))
+		return false;
+	hwy_chunks_ahead(region, pool, at, prod);
+	to = hwy_region_chunk(region, chunk) + HWY_CHUNK_HEADROOM;
+	for (i = 0; i < whole; i += HWY_SLOT) {
+		hwy_prefetch_write(to + i + HWY_LINES_AHEAD * HWY_CACHE_LINE);
+		hwy_copy_slot(to + i, from + i);
+	}
+	hwy_copy_tail(to + i, from + i, length - i);
+	hwy_store(&at->desc[prod & at->mask], HWY_DESC(chunk, 0, HWY_CHUNK_HEADROOM, length));
+	return true;
+}
+
 /*
  * Writes up to 'n' packets to a ring, without publishing.  Returns how many mbufs it
  * took from 'pkts', and adds what was sent to '*sent'.
@@ -352,7 +411,10 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 	const struct hwy_ring_at at = out->at;
 	struct rte_mempool *pool = pkts[0]->pool;
 	uint64_t bytes = 0;
-	uint32_t prod = out->prod, inlined = 0, packets = 0;
+	const struct hwy_region *region =
+		out->far != NULL ? out->far->region : q->dev->domain->region;
+	struct hwy_pool *chunks = out->far != NULL ? &out->far->pool[q->id] : &q->pool;
+	uint32_t prod = out->prod, inlined = 0, copied = 0, packets = 0;
 	uint16_t i, run = 0; /* pkts[run..i) are plain mbufs of 'pool', copied */
 
 	for (i = 0; i < n && room > 0; i++) {
@@ -406,6 +468,15 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 				run = (uint16_t)(i + 1);
 				hwy_free(list, m);
 			}
+		} else if (m->pool == pool && hwy_mbuf_plain(m) &&
+			   likely(hwy_mbuf_copies(q, region, m, length))) {
+			if (unlikely(!hwy_put_copied(chunks, region, &at, prod, m))) {
+				hwy_count(&q->counters->no_buffer, 1);
+				break;
+			}
+			prod++;
+			room--;
+			copied++;
 		} else {
 			int used;
 
@@ -430,6 +501,8 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 		hwy_count(&q->counters->ring_full, 1);
 	if (inlined > 0)
 		hwy_count(&q->counters->inlined, inlined);
+	if (copied > 0)
+		hwy_count(&q->counters->copied, copied);
 	sent->packets += packets;
 	sent->bytes += bytes;
 	return i;
