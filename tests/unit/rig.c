@@ -169,30 +169,35 @@ make_port(int n, const char *role)
 	return port;
 }
 
-/* The switch offers what it forwards, as Open vSwitch does. */
-static void
-offload(const struct rig *rig, int from)
+struct rte_flow *
+rig_offer(uint16_t from, uint16_t to, uint16_t ether_type)
 {
 	struct rte_flow_attr attr = {.transfer = 1};
-	struct rte_flow_item_eth spec, mask;
-	struct rte_flow_action_port_id to = {.id = rig->host[rig->to[from]]};
+	struct rte_flow_item_eth type = {.type = rte_cpu_to_be_16(ether_type)};
+	struct rte_flow_item_eth type_mask = {.type = 0xffff};
+	struct rte_flow_item_ipv4 whole = {.hdr.fragment_offset = 0};
+	struct rte_flow_item_ipv4 whole_mask = {.hdr.fragment_offset = RTE_BE16(0x3fff)};
+	struct rte_flow_action_port_id port = {.id = to};
 	struct rte_flow_item pattern[] = {
-		{.type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &spec, .mask = &mask},
+		{.type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &type, .mask = &type_mask},
+		{.type = RTE_FLOW_ITEM_TYPE_END},
 		{.type = RTE_FLOW_ITEM_TYPE_END},
 	};
 	struct rte_flow_action actions[] = {
 		{.type = RTE_FLOW_ACTION_TYPE_COUNT},
-		{.type = RTE_FLOW_ACTION_TYPE_PORT_ID, .conf = &to},
+		{.type = RTE_FLOW_ACTION_TYPE_PORT_ID, .conf = &port},
 		{.type = RTE_FLOW_ACTION_TYPE_END},
 	};
 	struct rte_flow_error error = {0};
+	struct rte_flow *flow;
 
-	memset(&spec, 0, sizeof(spec));
-	memset(&mask, 0, sizeof(mask));
-	spec.type = rte_cpu_to_be_16(ETHER_TYPE);
-	mask.type = 0xffff;
-	if (rte_flow_create(rig->host[from], &attr, pattern, actions, &error) == NULL)
+	if (ether_type == RTE_ETHER_TYPE_IPV4)
+		pattern[1] = (struct rte_flow_item){
+			.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &whole, .mask = &whole_mask};
+	flow = rte_flow_create(from, &attr, pattern, actions, &error);
+	if (flow == NULL)
 		fail_msg("no flow: %s", error.message != NULL ? error.message : "no reason");
+	return flow;
 }
 
 void
@@ -212,7 +217,7 @@ rig_up(struct rig *rig)
 	}
 	rig->to[RIG_Y] = RIG_X;
 	for (int n = 0; n < RIG_PORTS; n++)
-		offload(rig, n);
+		(void)rig_offer(rig->host[n], rig->host[rig->to[n]], ETHER_TYPE);
 }
 
 void

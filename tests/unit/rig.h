@@ -12,6 +12,8 @@
 #include "highway.h"
 #include "ledger.h"
 
+struct rte_flow;
+
 #define RIG_PORTS 3 /* x, y and z */
 #define RIG_X     0
 #define RIG_Y     1
@@ -55,6 +57,10 @@ struct hwy_mapping *rig_mapping(const struct rig *rig, int port);
 
 /* The switch forwards what waits.  Returns how many packets. */
 unsigned int rig_switch(struct rig *rig);
+
+/* A switch offers that host end 'from' forwards to host end 'to', as Open vSwitch does: all packets
+ * of an ether type, untagged; of IPv4 those that are no fragments. */
+struct rte_flow *rig_offer(uint16_t from, uint16_t to, uint16_t ether_type);
 
 /* A frame of 'size' bytes, filled with 'fill' behind its header. */
 struct rte_mbuf *rig_frame(uint32_t size, uint8_t fill);

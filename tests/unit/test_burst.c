@@ -9,7 +9,6 @@
 #include <rte_bus_vdev.h>
 #include <rte_ethdev.h>
 #include <rte_flow.h>
-#include <rte_ip.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,37 +17,36 @@
 #define LARGEST   1522 /* with two VLAN tags */
 #define BURSTS    20000
 #define WAIT_MS   20000
-#define SEED      20261127u
 
-enum class { IPV4, FIRST, SECOND, BY_SWITCH, CLASSES };
+enum kind { IPV4, FIRST, SECOND, BY_SWITCH, KINDS };
 
 /* What a packet says of itself, behind the headers that make its class. */
 struct label {
-	uint32_t class, number, size;
+	uint32_t kind, number, size;
 } __attribute__((packed));
 #define LABEL_AT 34
 
 static uint16_t host[2], guest[2]; /* x and y */
 static struct rte_flow *flows[BY_SWITCH];
 static struct rte_mempool *other_pool;
-static uint32_t seed = SEED;
+static uint64_t seed;
 
 /* What was taken, and what has arrived. */
-static uint32_t sent[CLASSES], arrived[CLASSES];
-static uint64_t sent_bytes[CLASSES];
+static uint32_t sent[KINDS], arrived[KINDS];
+static uint64_t sent_bytes[KINDS];
 
 static uint32_t
 dice(uint32_t sides)
 {
-	seed = seed * 1664525u + 1013904223u;
-	return (seed >> 8) % sides;
+	return (uint32_t)(test_random(&seed) % sides);
 }
 
-static uint16_t type_of(enum class class)
+static uint16_t
+type_of(enum kind kind)
 {
-	static const uint16_t types[CLASSES] = {RTE_ETHER_TYPE_IPV4, 0x9000, 0x9001, 0x9002};
+	static const uint16_t types[KINDS] = {RTE_ETHER_TYPE_IPV4, 0x9000, 0x9001, 0x9002};
 
-	return types[class];
+	return types[kind];
 }
 
 static uint16_t
@@ -71,35 +69,6 @@ make_port(const char *port, const char *role)
 	return id;
 }
 
-static struct rte_flow *offload(enum class class)
-{
-	struct rte_flow_attr attr = {.transfer = 1};
-	struct rte_flow_item_eth type = {.type = rte_cpu_to_be_16(type_of(class))};
-	struct rte_flow_item_eth type_mask = {.type = 0xffff};
-	struct rte_flow_item_ipv4 whole = {.hdr.fragment_offset = 0};
-	struct rte_flow_item_ipv4 whole_mask = {.hdr.fragment_offset = RTE_BE16(0x3fff)};
-	struct rte_flow_action_port_id to = {.id = host[1]};
-	struct rte_flow_item pattern[] = {
-		{.type = RTE_FLOW_ITEM_TYPE_ETH, .spec = &type, .mask = &type_mask},
-		{.type = RTE_FLOW_ITEM_TYPE_END},
-		{.type = RTE_FLOW_ITEM_TYPE_END},
-	};
-	struct rte_flow_action actions[] = {
-		{.type = RTE_FLOW_ACTION_TYPE_COUNT},
-		{.type = RTE_FLOW_ACTION_TYPE_PORT_ID, .conf = &to},
-		{.type = RTE_FLOW_ACTION_TYPE_END},
-	};
-	struct rte_flow_error error = {0};
-	struct rte_flow *flow;
-
-	if (class == IPV4)
-		pattern[1] = (struct rte_flow_item){
-			.type = RTE_FLOW_ITEM_TYPE_IPV4, .spec = &whole, .mask = &whole_mask};
-	flow = rte_flow_create(host[0], &attr, pattern, actions, &error);
-	assert_non_null(flow);
-	return flow;
-}
-
 static int
 set_up(void **state)
 {
@@ -111,8 +80,8 @@ set_up(void **state)
 		host[n] = make_port(n == 0 ? "x" : "y", "host");
 	for (int n = 0; n < 2; n++)
 		guest[n] = make_port(n == 0 ? "x" : "y", "guest");
-	for (int class = 0; class < BY_SWITCH; class ++)
-		flows[class] = offload((enum class) class);
+	for (int kind = 0; kind < BY_SWITCH; kind++)
+		flows[kind] = rig_offer(host[0], host[1], type_of((enum kind)kind));
 	return other_pool == NULL ? -1 : 0;
 }
 
@@ -120,15 +89,15 @@ set_up(void **state)
 static uint8_t
 filling(const struct label *label, uint32_t i)
 {
-	return (uint8_t)(label->number * 31 + label->class * 7 + i);
+	return (uint8_t)(label->number * 31 + label->kind * 7 + i);
 }
 
 /* A packet, maybe in several mbufs, of one pool or the other, or one that somebody else has too. */
 static struct rte_mbuf *
-make(enum class class, uint32_t number, uint32_t size, struct rte_mbuf **held)
+make(enum kind kind, uint32_t number, uint32_t size, struct rte_mbuf **held)
 {
 	struct rte_mempool *pool = dice(8) == 0 ? other_pool : rig_pool;
-	struct label label = {class, number, size};
+	struct label label = {kind, number, size};
 	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
 	uint32_t first = dice(16) == 0 && size > 100 ? 60 + dice(size - 90) : size;
 	uint8_t *p;
@@ -137,8 +106,8 @@ make(enum class class, uint32_t number, uint32_t size, struct rte_mbuf **held)
 	p = (uint8_t *)rte_pktmbuf_append(m, (uint16_t)first);
 	for (uint32_t i = 0; i < first; i++)
 		p[i] = filling(&label, i);
-	p[12] = (uint8_t)(type_of(class) >> 8);
-	p[13] = (uint8_t)type_of(class);
+	p[12] = (uint8_t)(type_of(kind) >> 8);
+	p[13] = (uint8_t)type_of(kind);
 	memset(p + 14, 0, LABEL_AT - 14);
 	p[14] = 0x45;
 	p[16] = (uint8_t)((size - 14) >> 8);
@@ -193,12 +162,12 @@ receive(bool by_switch)
 		p = rte_pktmbuf_read(pkts[i], 0, pkts[i]->pkt_len, copy);
 		assert_non_null(p);
 		memcpy(&label, p + LABEL_AT, sizeof(label));
-		assert_true(label.class < CLASSES);
+		assert_true(label.kind < KINDS);
 		assert_int_equal(label.size, pkts[i]->pkt_len);
-		assert_int_equal(label.number, arrived[label.class]);
+		assert_int_equal(label.number, arrived[label.kind]);
 		for (uint32_t b = LABEL_AT + sizeof(label); b < label.size; b++)
 			assert_int_equal(p[b], filling(&label, b));
-		arrived[label.class]++;
+		arrived[label.kind]++;
 		rte_pktmbuf_free(pkts[i]);
 	}
 	return n;
@@ -220,14 +189,15 @@ drain(void)
 	assert_true(all_arrived());
 }
 
-static struct rte_flow_query_count counted(enum class class)
+static struct rte_flow_query_count
+counted(enum kind kind)
 {
 	struct rte_flow_query_count count = {0};
 	struct rte_flow_action what[] = {{.type = RTE_FLOW_ACTION_TYPE_COUNT},
 					 {.type = RTE_FLOW_ACTION_TYPE_END}};
 	struct rte_flow_error error = {0};
 
-	assert_int_equal(rte_flow_query(host[0], flows[class], what, &count, &error), 0);
+	assert_int_equal(rte_flow_query(host[0], flows[kind], what, &count, &error), 0);
 	return count;
 }
 
@@ -236,32 +206,32 @@ static void
 burst(uint32_t n, int only)
 {
 	struct rte_mbuf *pkts[MAX_BURST], *held = NULL;
-	uint32_t numbers[CLASSES], classes[MAX_BURST], sizes[MAX_BURST];
+	uint32_t numbers[KINDS], kinds[MAX_BURST], sizes[MAX_BURST];
 	bool large = dice(4) == 0;
 	uint16_t took;
 
 	memcpy(numbers, sent, sizeof(numbers));
 	for (uint32_t i = 0; i < n; i++) {
 		/* Runs, and turns; mostly such as fit a slot. */
-		uint32_t class = only >= 0              ? (uint32_t)only
-				 : i > 0 && dice(3) > 0 ? classes[i - 1]
-							: dice(CLASSES);
+		uint32_t kind = only >= 0              ? (uint32_t)only
+				: i > 0 && dice(3) > 0 ? kinds[i - 1]
+						       : dice(KINDS);
 		uint32_t size = large ? 60 + dice(LARGEST - 59) : 60 + dice(dice(3) == 0 ? 90 : 5);
 
 		if (dice(200) == 0)
 			size = LARGEST + 1 + dice(300); /* is taken, dropped and counted */
-		classes[i] = class;
+		kinds[i] = kind;
 		sizes[i] = size;
-		pkts[i] = make((enum class) class, numbers[class], size, &held);
+		pkts[i] = make((enum kind)kind, numbers[kind], size, &held);
 		if (size <= LARGEST)
-			numbers[class]++;
+			numbers[kind]++;
 	}
 	took = rte_eth_tx_burst(guest[0], 0, pkts, (uint16_t)n);
 	for (uint32_t i = 0; i < took; i++) {
 		if (sizes[i] > LARGEST)
 			continue;
-		sent[classes[i]]++;
-		sent_bytes[classes[i]] += sizes[i];
+		sent[kinds[i]]++;
+		sent_bytes[kinds[i]] += sizes[i];
 	}
 	for (uint32_t i = took; i < n; i++)
 		rte_pktmbuf_free(pkts[i]);
@@ -271,9 +241,10 @@ burst(uint32_t n, int only)
 	}
 }
 
-static uint64_t by_link(enum class class)
+static uint64_t
+by_link(enum kind kind)
 {
-	return counted(class).hits;
+	return counted(kind).hits;
 }
 
 static void
@@ -283,24 +254,24 @@ bursts_are_carried_and_counted(void **state)
 	uint32_t full = 0;
 
 	(void)state;
-	print_message("seed %u\n", SEED);
-	for (int class = 0; class < BY_SWITCH; class ++) {
+	seed = test_seed();
+	for (int kind = 0; kind < BY_SWITCH; kind++) {
 		uint64_t before;
 
 		/* Until a burst went by the link: its class has joined. */
 		do {
 			assert_true(hwy_monotonic_ms() < until);
-			before = by_link((enum class) class);
-			burst(MAX_BURST, class);
+			before = by_link((enum kind)kind);
+			burst(MAX_BURST, kind);
 			drain();
-		} while (by_link((enum class) class) == before);
+		} while (by_link((enum kind)kind) == before);
 	}
 	drain();
-	for (int class = 0; class < BY_SWITCH; class ++) {
-		struct rte_flow_query_count count = counted((enum class) class);
+	for (int kind = 0; kind < BY_SWITCH; kind++) {
+		struct rte_flow_query_count count = counted((enum kind)kind);
 
-		hits[class] = sent[class] - count.hits;
-		bytes[class] = sent_bytes[class] - count.bytes;
+		hits[kind] = sent[kind] - count.hits;
+		bytes[kind] = sent_bytes[kind] - count.bytes;
 	}
 	for (int i = 0; i < BURSTS; i++) {
 		uint32_t before = sent[0] + sent[1] + sent[2] + sent[3];
@@ -313,11 +284,11 @@ bursts_are_carried_and_counted(void **state)
 	}
 	drain();
 	assert_true(full > 0); /* rings did run full */
-	for (int class = 0; class < BY_SWITCH; class ++) {
-		struct rte_flow_query_count count = counted((enum class) class);
+	for (int kind = 0; kind < BY_SWITCH; kind++) {
+		struct rte_flow_query_count count = counted((enum kind)kind);
 
-		assert_int_equal(sent[class] - count.hits, hits[class]);
-		assert_int_equal(sent_bytes[class] - count.bytes, bytes[class]);
+		assert_int_equal(sent[kind] - count.hits, hits[kind]);
+		assert_int_equal(sent_bytes[kind] - count.bytes, bytes[kind]);
 	}
 	assert_int_equal(rte_mempool_avail_count(other_pool), 1023);
 }
