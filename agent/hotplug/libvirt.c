@@ -92,7 +92,7 @@ send_answer(struct machine *m, struct json *answer, const struct json *id)
 {
 	char *text;
 
-	shash_find_and_delete(json_object(answer), "id");
+	json_destroy(shash_find_and_delete(json_object(answer), "id"));
 	if (id != NULL)
 		json_object_put(answer, "id", json_deep_clone(id));
 	text = json_to_string(answer, 0);
@@ -326,7 +326,8 @@ on_line(struct machine *m, const char *line)
 		answer = refused("libvirt is not connected");
 	} else {
 		bare = json_deep_clone(message);
-		shash_find_and_delete(json_object(bare), "id"); /* libvirt has its own */
+		/* libvirt has its own */
+		json_destroy(shash_find_and_delete(json_object(bare), "id"));
 		text = json_to_string(bare, 0);
 		answer = carry_out(domain, command, arguments, text);
 		free(text);
