@@ -36,7 +36,7 @@ GROWTH = {"ports": (2, 16, 64), "classes": (1, 16, 64), "links": (1, 4, 8), "reg
 
 
 def full():
-    """About 25 minutes.  What the ratios are made of has 12 runs, in 4 rounds (one link: in 3), the rest 6 in 2."""
+    """About 25 minutes.  What the ratios are made of has 12 runs, in 4 rounds (one link: 24 turns), the rest 6 in 2."""
     passes = []
     for number in range(4):
         passes.append((number, "inside", 64, (2, 4, 6, 8)))
