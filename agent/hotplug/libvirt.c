@@ -29,6 +29,7 @@
 #include "openvswitch/json.h"
 #include "openvswitch/list.h"
 #include "openvswitch/shash.h"
+#include "qmp.h"
 
 #define LOOK_MS        2000 /* between two looks at which domains run, if no event tells */
 #define KEEPALIVE_S    5    /* a libvirtd that hangs is left after */
@@ -135,17 +136,6 @@ refused_by_libvirt(void)
 
 /* --- commands ------------------------------------------------------------------------- */
 
-static const char *
-string_of(const struct json *object, const char *name)
-{
-	const struct json *value;
-
-	if (object == NULL || object->type != JSON_OBJECT)
-		return NULL;
-	value = shash_find_data(json_object(object), name);
-	return value != NULL && value->type == JSON_STRING ? json_string(value) : NULL;
-}
-
 /* Has QEMU do the command, a JSON text with plug.c's names. */
 static struct json *
 pass_through(virDomainPtr domain, const char *command)
@@ -175,7 +165,7 @@ pass_through(virDomainPtr domain, const char *command)
 static struct json *
 show_file(const struct json *arguments, const char *name)
 {
-	const char *path = string_of(arguments, "mem-path");
+	const char *path = hwy_qmp_string(arguments, "mem-path");
 	char *link = xasprintf(SHM "%s", name);
 	struct json *answer;
 
@@ -276,7 +266,7 @@ static struct json *
 carry_out(virDomainPtr domain, const char *command, const struct json *arguments, const char *line)
 {
 	struct ds name = DS_EMPTY_INITIALIZER;
-	const char *id = string_of(arguments, "id");
+	const char *id = hwy_qmp_string(arguments, "id");
 	bool backend = !strcmp(command, "object-add") || !strcmp(command, "object-del");
 	struct json *answer;
 
@@ -288,7 +278,7 @@ carry_out(virDomainPtr domain, const char *command, const struct json *arguments
 	else if (!strcmp(command, "object-add"))
 		answer = show_file(arguments, ds_cstr(&name));
 	else if (!strcmp(command, "device_add"))
-		answer = attach(domain, ds_cstr(&name), string_of(arguments, "bus"));
+		answer = attach(domain, ds_cstr(&name), hwy_qmp_string(arguments, "bus"));
 	else if (!strcmp(command, "device_del"))
 		answer = detach(domain, ds_cstr(&name));
 	else if (!strcmp(command, "object-del"))
@@ -304,7 +294,7 @@ on_line(struct machine *m, const char *line)
 {
 	struct json *message = json_from_string(line), *answer, *bare;
 	const struct json *id = NULL, *arguments = NULL;
-	const char *command = string_of(message, "execute");
+	const char *command = hwy_qmp_string(message, "execute");
 	virDomainPtr domain;
 	char *text;
 

@@ -568,3 +568,14 @@ hwy_qmp_wait(struct hwy_qmp *q)
 	if (q->unsent.length > 0)
 		stream_send_wait(q->stream);
 }
+
+const char *
+hwy_qmp_string(const struct json *object, const char *name)
+{
+	const struct json *value;
+
+	if (object == NULL || object->type != JSON_OBJECT)
+		return NULL;
+	value = shash_find_data(json_object(object), name);
+	return value != NULL && value->type == JSON_STRING ? json_string(value) : NULL;
+}

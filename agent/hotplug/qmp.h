@@ -76,4 +76,7 @@ void hwy_qmp_forget(struct hwy_qmp *qmp, const void *aux);
 /* How many commands have not been answered yet. */
 unsigned int hwy_qmp_n_open(const struct hwy_qmp *qmp);
 
+/* The string 'name' of a JSON object, NULL: 'object' is none (or NULL), or has no such string. */
+const char *hwy_qmp_string(const struct json *object, const char *name);
+
 #endif /* HIGHWAY_AGENT_QMP_H */

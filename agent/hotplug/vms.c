@@ -253,17 +253,6 @@ ask(struct hwy_vm_lesson *l, int what, size_t index, const char *path, const cha
 		     on_answer, q);
 }
 
-static const char *
-string_member(const struct json *object, const char *name)
-{
-	const struct json *value;
-
-	if (object == NULL || object->type != JSON_OBJECT)
-		return NULL;
-	value = shash_find_data(json_object(object), name);
-	return value != NULL && value->type == JSON_STRING ? json_string(value) : NULL;
-}
-
 /* One entry of qom-list. */
 static void
 learn_entry(const struct question *q, const char *name, const char *type)
@@ -304,8 +293,8 @@ learn_list(const struct question *q, const struct json *list)
 	if (list->type != JSON_ARRAY)
 		return;
 	for (size_t i = 0; i < MIN(list->array.n, MAX_ENTRIES); i++) {
-		const char *name = string_member(list->array.elems[i], "name");
-		const char *type = string_member(list->array.elems[i], "type");
+		const char *name = hwy_qmp_string(list->array.elems[i], "name");
+		const char *type = hwy_qmp_string(list->array.elems[i], "type");
 
 		if (name != NULL && type != NULL)
 			learn_entry(q, name, type);
@@ -346,7 +335,7 @@ on_uuid(struct hwy_qmp *qmp OVS_UNUSED, const struct json *result, const char *e
 	void *l_)
 {
 	struct hwy_vm_lesson *l = l_;
-	const char *uuid = string_member(result, "UUID");
+	const char *uuid = hwy_qmp_string(result, "UUID");
 
 	l->uuid = xstrdup(uuid != NULL ? uuid : "");
 	for (char *c = l->uuid; *c != 0; c++)
@@ -359,7 +348,7 @@ on_name(struct hwy_qmp *qmp OVS_UNUSED, const struct json *result, const char *e
 	void *l_)
 {
 	struct hwy_vm_lesson *l = l_;
-	const char *name = string_member(result, "name");
+	const char *name = hwy_qmp_string(result, "name");
 
 	l->name = xstrdup(name != NULL && name[0] != 0 ? name : l->vm->label);
 	answered(l);
@@ -369,7 +358,7 @@ static void
 on_status(struct hwy_qmp *qmp OVS_UNUSED, const struct json *result, const char *error, void *l_)
 {
 	struct hwy_vm_lesson *l = l_;
-	const char *status = string_member(result, "status");
+	const char *status = hwy_qmp_string(result, "status");
 
 	l->failed |= error != NULL || status == NULL;
 	l->running = status != NULL && !strcmp(status, "running");
@@ -511,7 +500,7 @@ on_event(struct hwy_qmp *qmp OVS_UNUSED, const char *name, const struct json *da
 	bool late = age_ms > LATE_MS;
 
 	if (!strcmp(name, "SHUTDOWN")) {
-		const char *reason = string_member(data, "reason");
+		const char *reason = hwy_qmp_string(data, "reason");
 		char *why = xasprintf("its guest has shut down (%s)",
 				      reason != NULL ? reason : "no reason is given");
 
@@ -533,14 +522,14 @@ on_event(struct hwy_qmp *qmp OVS_UNUSED, const char *name, const struct json *da
 	} else if (!strcmp(name, "RESUME")) {
 		stopped(vm, true);
 	} else if (!strcmp(name, "DEVICE_DELETED")) {
-		const char *device = string_member(data, "device");
+		const char *device = hwy_qmp_string(data, "device");
 
 		if (device != NULL)
 			hwy_plugs_device_deleted(vm, device);
 		hwy_vm_relearn(vm);
 	} else if (!strcmp(name, "DEVICE_UNPLUG_GUEST_ERROR") ||
 		   !strcmp(name, "MEM_UNPLUG_ERROR")) {
-		const char *device = string_member(data, "device");
+		const char *device = hwy_qmp_string(data, "device");
 
 		if (device != NULL)
 			hwy_plugs_device_kept(vm, device);
