@@ -291,9 +291,10 @@ class Vm(Process):
         """testpmd on the guest's console; 'allow': addresses, as for -a, with arguments."""
         return VmTestpmd(self, allow=allow, vdevs=vdevs, forward=forward, mbufs=mbufs, eal=eal, extra=extra)
 
-    def traffic(self, mode, *, allow=(), vdevs=(), eal=(), **options):
-        """highway-traffic on the guest's console."""
-        return VmTraffic(self, mode, allow=allow, vdevs=vdevs, eal=eal, **options)
+    def traffic(self, mode, *, allow=(), vdevs=(), eal=(), behind=False, **options):
+        """highway-traffic on the guest's console, or behind it: then the shell is free."""
+        kind = VmTrafficBehind if behind else VmTraffic
+        return kind(self, mode, allow=allow, vdevs=vdevs, eal=eal, **options)
 
 
 def guest_eal(allow=(), vdevs=(), memory_mb=64, eal=()):
@@ -316,11 +317,6 @@ class _OnConsole:
 
     def __getattr__(self, name):
         return getattr(self.vm, name)
-
-    def interrupt(self):
-        """Kills the program with the console's key, and waits for the shell."""
-        self.vm.send("\x03")
-        self.vm.expect(_PROMPT)
 
 
 class VmTestpmd(TestpmdPrompt, _OnConsole):
@@ -378,6 +374,47 @@ class VmTraffic(_OnConsole):
         self.vm.send("quit")
         self.vm.expect(f"^{_PROMPT}", deadline_s)
         return json.loads(self.vm.shell("cat /tmp/report.json", deadline_s))
+
+
+class VmTrafficBehind(VmTraffic):
+    """highway-traffic in the background of a guest, one at a time, steered by a pipe."""
+
+    pid = None
+
+    def start(self, deadline_s=BOOT):
+        self.vm.shell("rm -f /tmp/report.json /tmp/control; mkfifo /tmp/control")
+        # Opened both ways, the pipe waits for nobody and has no end.
+        self.pid = int(self.vm.shell(f"{{ {self.line} <>/tmp/control >/tmp/said 2>&1 & }}; echo $!"))
+        wait_until(self._is_ready, deadline_s, f"{self.name} to be ready", self.said, [self.vm])
+        return self
+
+    def said(self):
+        """What it has written so far."""
+        return self.vm.shell("cat /tmp/said")
+
+    def _is_ready(self):
+        said = self.vm.shell(f"cat /tmp/said; kill -0 {self.pid} || echo ended", check=False)
+        if said.endswith("ended\n"):
+            raise LabError(f"{self.name} did not start: {said.strip()[-2000:]}")
+        return "ready" in said.splitlines()
+
+    def control(self, line):
+        self.vm.shell(f"echo {line} >/tmp/control")
+
+    def kill9(self):
+        """Kills it, not its machine."""
+        self.vm.shell(f"kill -9 {self.pid}; wait {self.pid}", check=False)
+
+    def quit(self, deadline_s=BOOT):
+        self.control("quit")
+        self.vm.shell(f"wait {self.pid}", deadline_s)
+        return json.loads(self.vm.shell("cat /tmp/report.json"))
+
+    def held(self):
+        """What it holds: file descriptors, mapped BARs, devices that its guest has, KiB of memory."""
+        said = self.vm.shell(f"ls /proc/{self.pid}/fd | wc -l; grep -c resource2 /proc/{self.pid}/maps; "
+                             f"ls /sys/bus/pci/devices | wc -l; grep VmData /proc/{self.pid}/status")
+        return dict(zip(("fds", "bars", "devices", "memory"), map(int, re.findall(r"\d+", said))))
 
 
 def main():
