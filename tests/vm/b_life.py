@@ -3,11 +3,11 @@
 
 import time
 
-from lab import LabError, wait_until
+from lab import LabError, Process, wait_until
 from tests.system.kit import clean, long, same, seconds, sure
 from tests.system.region import HOST
 
-from .kit import LAPSE, PATIENCE, pick
+from .kit import LAPSE, PATIENCE
 
 
 @seconds(240)
@@ -63,22 +63,64 @@ def test_pause(t):
 
 
 @long
-@seconds(300)
-def test_reboot_and_power_off(t):
-    """A VM that is reset in the middle of traffic has its port again after the reboot; powered off, the port is down."""
+@seconds(240)
+def test_pause_of_which_nobody_says_a_word(t):
+    """A VM that is paused for longer than 5 s without a word loses its port, which a process takes; when it runs again it
+    sees that, says so, and disturbs its successor in nothing; its application, started anew, has the port after that"""
     t.line()
     vm = t.vm()
-    _, gen = t.under_traffic(vm, rate=1000)
-    vm.skip()
-    vm.qmp("system_reset")
-    vm.wait_boot()
-    gen.quit()
-    t.receives(vm, "after")
-    vm.testpmd(allow=pick(vm, "p2")).start()
-    t.wait_end("p2", "started")
-    vm.qmp("quit")
-    same(vm.wait(), 0, "exit status of QEMU")
+    loser, gen = t.under_traffic(vm)
+    vm.qmp("stop")
     t.wait_end("p2", "detached")
+    gen.quit()
+    t.wait_settled()
+    successor = t.sink("p2", name="successor")
+    gen = t.traffic("gen", "p1", name="second", rate=2000, size="64-1500", hold=None).start()
+    t.wait_count("p2", "rx_bypass_packets", 500, alive=[successor, gen])
+    vm.qmp("cont")
+    wait_until(lambda: "port p2 was given up: this virtual machine was paused" in loser.said(), PATIENCE,
+               "the driver in the VM to say that its port is another's", loser.said, [vm])
+    loser.quit()
+    t.wait_count("p2", "rx_bypass_packets", t.end("p2")["rx_bypass_packets"] + 1000, alive=[successor, gen])
+    gen.quit()
+    sent = gen.result()["sent"]
+    t.wait_count("p2", "rx_packets", sent)
+    same(successor.quit(), 0, "exit status of the successor")
+    clean(successor.result(), sent)
+    t.wait_settled()
+    t.receives(vm, "last")
+    t.allow.append("cleaned up after")
+
+
+@long
+@seconds(300)
+def test_reboot_and_power_off(t):
+    """A VM that is reset, and one whose guest reboots, in the middle of traffic has its port again after it; when the
+    guest powers off, or QEMU quits, the port is down, and the next VM has it"""
+    t.line()
+    vm = t.vm()
+
+    def reset():
+        vm.skip()
+        vm.qmp("system_reset")
+        vm.wait_boot()
+
+    def power_off():
+        vm.send("poweroff -f")
+        same(vm.wait(PATIENCE), 0, "exit status of QEMU")
+
+    def end():
+        vm.qmp("quit")
+        same(vm.wait(), 0, "exit status of QEMU")
+
+    for number, how in enumerate((reset, vm.reboot, power_off, end)):
+        _, gen = t.under_traffic(vm, f"gen{number}", rate=1000)
+        how()
+        gen.quit()
+        if not vm.alive:
+            t.wait_end("p2", "detached")
+            vm.start()
+        t.receives(vm, f"after{number}")
     t.allow.append("cleaned up after")
 
 
@@ -120,3 +162,31 @@ def test_live_migration_is_refused(t):
     else:
         raise AssertionError("QEMU migrates a VM with a region")
     vm.shell("true")
+
+
+@long
+@seconds(240)
+def test_live_migration_without_the_region(t):
+    """A VM whose region was taken out is migrated, and has its port again with a device that is plugged in at the
+    destination"""
+    t.line()
+    vm = t.vm(spare_slots=1)
+    t.receives(vm, "before")
+    vm.qmp("device_del", id="ivshmem0")
+    vm.qmp.wait_event("DEVICE_DELETED")
+    vm.qmp("object-del", id="share0")
+    by = f"unix:{t.lab.rundir}/{t.short}-migration"
+    there = t.new_vm("there", shares=(), spare_slots=2, args=["-incoming", by])
+    Process.start(there)  # its guest does not boot
+    wait_until(lambda: there.qmp("query-status")["status"] == "inmigrate", PATIENCE, "the destination to wait", there,
+               [there])
+    vm.qmp("migrate", uri=by)
+    wait_until(lambda: vm.qmp("query-migrate").get("status") in ("completed", "failed"), PATIENCE, "the migration", vm,
+               [vm])
+    same(vm.qmp("query-migrate")["status"], "completed", "the migration")
+    path = t.region_path()
+    there.qmp("object-add", qom_type="memory-backend-file", id="share0", share=True, mem_path=str(path),
+              size=path.stat().st_size)
+    there.qmp("device_add", driver="ivshmem-plain", id="ivshmem0", memdev="share0", bus="port0")
+    wait_until(lambda: "0x1110" in there.shell("cat /sys/bus/pci/devices/*/device"), PATIENCE, "the device", there, [there])
+    t.receives(there, "after")
