@@ -3,45 +3,11 @@
 
 import time
 
-from lab import wait_until
-from tests.system.h_kit import agent, wait_explained
+from tests.system.h_kit import agent
 from tests.system.kit import same, seconds, sure
 
-from .kit import PATIENCE, pick
-
-UUID = "cccc0000-1111-2222-3333-%012d"
-LAPSE = 5
-"""Seconds without a beat after which a guest end is taken for dead (HWY_BEAT_LAPSE_MS)."""
-
-
-def monitors(t, bed, spare_links=0):
-    """A folder for monitors' sockets, which highwayd is told of."""
-    folder = t.lab.rundir / f"{t.short}-monitors"
-    folder.mkdir()
-    bed.ovs.vsctl("set", "Open_vSwitch", ".", f"other_config:highway-qmp-dir={folder}",
-                  f"other_config:highway-spare-links={spare_links}")
-    for key in ("highway-qmp-dir", "highway-spare-links"):
-        t.defer(bed.ovs.vsctl, "remove", "Open_vSwitch", ".", "other_config", key)
-    return folder
-
-
-def machine(t, bed, folder, number, **options):
-    """Virtual machine vm<number> of port p<number>, with a monitor for highwayd."""
-    uuid = UUID % number
-    bed.ovs.vsctl("set", "Interface", bed.ovs_name(f"p{number}"), f"external_ids:vm-uuid={uuid}")
-    return t.vm(f"vm{number}", args=["-name", f"vm{number}", "-uuid", uuid, "-qmp",
-                                     f"unix:{folder}/vm{number}.sock,server=on,wait=off"], **options)
-
-
-def wait_machine(one, bed, number, state="running"):
-    wait_explained(one, bed.ovs_name(f"p{number}"), lambda s: s["machine"]["state"] == state,
-                   f"vm{number} to be {state}", PATIENCE)
-
-
-def wait_told(one, kind, count=1):
-    """Waits for so many events of the kind; returns the last."""
-    return wait_until(lambda: len(one.events(kind)) >= count and one.events(kind)[-1], PATIENCE, f"{kind}",
-                      lambda: one.appctl("events"), [one])
+from .kit import LAPSE, pick
+from .rig import machine, monitors, wait_machine, wait_told
 
 
 @seconds(240)

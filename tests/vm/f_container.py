@@ -5,17 +5,10 @@ import shutil
 import time
 
 from lab import run, wait_until
-from tests.system.h_kit import agent
-from tests.system.kit import ISOLATED, Skip, clean, go, same, seconds, sure
-from tests.system.region import Region
+from tests.system.kit import ISOLATED, Skip, clean, same, seconds, sure
 
-from .d_agent import machine, monitors, wait_machine, wait_told
-from .kit import PATIENCE, pick
-
-STEERING = "priority=1,in_port=1,udp,actions=output:2"
-P2P = "priority=100,in_port=1"
-FLAP_S = 1.2
-"""A proof that is withdrawn twice within HWY_FLAP_MS is given only after a while."""
+from .kit import PATIENCE
+from .rig import FLAP_S, Rig, wait_told
 
 
 def _container(t, port):
@@ -35,62 +28,38 @@ def _container(t, port):
     return [str(word) for word in words]
 
 
-def _slots_are_free(t, *ports):
-    for port in ports:
-        with Region(t.region_path(f"@{port}")) as region:
-            if any(slot[0][0] != "free" for slot in region.slots(port)):
-                return False
-    return True
-
-
 @seconds(300)
 def test_a_link_between_a_machine_and_a_container(t):
     """A proof leads from the port of a virtual machine to that of a process in namespaces of its own: the link region is
     plugged into the machine, and handed to the container by highwayd's socket, as it sees no other file of the folder;
     it comes and goes twice under traffic, and no packet is lost, duplicated or reordered"""
-    bed = t.bed(2, domain=ISOLATED)
-    one = agent(t, bed)
-    bed.ovs.set_other_config(pmd_maxsleep=500)
-    t.defer(bed.ovs.set_other_config, pmd_maxsleep=0)
-    vm = machine(t, bed, monitors(t, bed), 1, shares=[t.region_path("@p1")], spare_slots=2, vcpus=2)
-    wait_machine(one, bed, 1)
-    wait_until((t.dir / ".agent").exists, PATIENCE, "highwayd's socket", one.logfile, [one])
+    rig = Rig(t, ((1,),), others=1)
+    wait_until((t.dir / ".agent").exists, PATIENCE, "highwayd's socket", rig.one.logfile, [rig.one])
     inside = _container(t, "p2")
     same(sorted(run([*inside, "ls", "-A", t.dir]).split()), [".agent", "@p2"], "what the container sees of the folder")
-    bed.rules(STEERING)
+    rig.steer(1, 2)
     sink = t.traffic("sink", "p2", domain=ISOLATED, idle="sleep")
     sink.argv = [*inside, *sink.argv]
     sink.start()
     sink.expect("ready", PATIENCE)
-    gen = vm.traffic("gen", allow=pick(vm, idle="sleep"), idle="sleep", rate=1000, size="64-1500", hold=True).start()
-    for n in (1, 2):
-        wait_until(lambda: t.end(f"p{n}", domain=f"@p{n}")["state"] == "started", PATIENCE, f"p{n} to be started")
+    gen = rig.traffic(rig.vms[0], "gen", rate=1000, size="64-1500", hold=True)
+    rig.wait_started(1, 2)
     gen.control("start")
-
-    def more(key, count=300):
-        mark = t.end("p2", domain="@p2")[key]
-        wait_until(lambda: t.end("p2", domain="@p2")[key] >= mark + count, PATIENCE, f"{count} more {key}",
-                   lambda: one.appctl("machines") + one.appctl("events"), [vm, one, sink])
-
-    def plugged():
-        return [m["plugged"] for m in one.ask("machines")["machines"]]
-
-    more("rx_normal_packets")
+    rig.more(2, "rx_normal_packets", 300)
     for cycle in (1, 2):
-        bed.rules(f"{P2P},actions=output:2")
-        told = wait_told(one, "first-packet", cycle)
+        rig.join(1, 2)
+        told = wait_told(rig.one, "first-packet", cycle)
         t.note(f"set-up {told['took_us'] / 1e3:.1f} ms: {told['parts_us']}")
-        more("rx_bypass_packets")
-        same(plugged(), [1], "link devices in the machine")
+        rig.more(2, "rx_bypass_packets", 300)
+        same(rig.plugged(), [1], "link devices in the machine")
         sure(any("/+" in line for line in run(["sh", "-c", f"cat /proc/{_child(sink.pid)}/maps"]).splitlines()),
              "the container has not mapped a link region")
-        bed.delete(P2P, strict=True)
-        wait_until(lambda: plugged() == [0] and _slots_are_free(t, "p1", "p2") and not list(t.dir.glob("+*")), PATIENCE,
-                   "nothing to be left of the link", lambda: one.appctl("machines") + one.appctl("events"), [vm, one, sink])
-        more("rx_normal_packets")
+        rig.part(1)
+        rig.wait_taken_out()
+        rig.more(2, "rx_normal_packets", 300)
         time.sleep(FLAP_S)
     sent = gen.quit()
-    wait_until(lambda: t.end("p2", domain="@p2")["rx_packets"] >= sent["sent"], PATIENCE, f"{sent['sent']} packets to arrive")
+    rig.wait(lambda: rig.end(2)["rx_packets"] >= sent["sent"], f"{sent['sent']} packets to arrive")
     sink.control("quit")
     same(sink.wait(PATIENCE), 0, "exit status of the sink")
     report = clean(sink.result(), sent["sent"])
