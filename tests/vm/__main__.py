@@ -7,6 +7,6 @@ from tests.system.run import main
 
 from .kit import VmTest
 
-MODULES = ("a_traffic", "b_life", "c_memory", "d_agent", "e_hotplug", "f_container")
+MODULES = ("a_traffic", "b_life", "c_memory", "d_agent", "e_hotplug", "f_container", "g_chain")
 
 sys.exit(main(sys.argv[1:], "tests.vm", MODULES, VmTest))

@@ -3,7 +3,9 @@
 
 import os
 
-from tests.system.kit import same, seconds, sure
+from tests.system.kit import long, same, seconds, sure
+
+from .rig import Chain
 
 
 def _write(path, secret, back):
@@ -33,6 +35,34 @@ def test_nothing_of_others(t):
     same((found[secret], found[mine]), (0, 1), "BARs of VM A with others' secret, and with its own")
     sure(found["bytes"] >= t.region_path().stat().st_size, f"all of the region was read: {found}")
     same(_search(other, secret, mine), {**found, secret: 1, mine: 0}, "the same in VM B")
+
+
+@long
+@seconds(240)
+def test_nothing_of_others_links(t):
+    """Inside VM A, which has a link to VM B, every BAR is read: its own port's and link's regions are there, and no byte of
+    the others' ports, or of the link between B and C, which in C is there"""
+    chain = Chain(t)
+    chain.start()
+    for way in chain.ways:
+        chain.join(*way)
+    chain.wait_bypassed(*chain.ways)
+    chain.stop()
+    same(len(chain.files()), 2, "link regions")
+    files = {name: chain.path(n) for n, name in enumerate(("p1", "p2", "p3", "p4"), 1)}
+    for name in ("p1", "p3"):
+        with t.region(f"@{name}") as region:
+            identity = next(slot[2] for slot in region.slots(name) if slot[0][0] != "free")
+        files[f"link of {name}"] = t.dir / f"+{identity:016x}"
+    secrets = {name: os.urandom(24).hex() for name in files}
+    for name, path in files.items():
+        for back in (70001, 4096 * 3, 40):
+            _write(path, secrets[name], back)
+    for number, has in ((0, ("p1", "link of p1")), (2, ("p4", "link of p3"))):
+        found = _search(chain.vms[number], *secrets.values())
+        same({name: found[secret] for name, secret in secrets.items()}, {name: int(name in has) for name in secrets},
+             f"BARs of VM {'ABC'[number]} with what was written where")
+        sure(found["bytes"] >= sum(files[name].stat().st_size for name in has), f"all of it was read: {found}")
 
 
 @seconds(120)
