@@ -7,6 +7,7 @@ from tests.system.run import main
 
 from .kit import VmTest
 
-MODULES = ("a_traffic", "b_life", "c_memory", "d_agent", "e_hotplug", "f_container", "g_chain")
+MODULES = ("a_traffic", "b_life", "c_memory", "d_agent", "e_hotplug", "f_container", "g_chain", "h_lives",
+           "i_controller")
 
 sys.exit(main(sys.argv[1:], "tests.vm", MODULES, VmTest))
