@@ -132,6 +132,7 @@ def test_guest_without_the_driver(t):
     t.vm()
     same(t.end("p2")["state"], "detached", "the guest end")
     same(t.end("p2", HOST)["state"], "started", "the host end")
+    same(bed.ovs.interface(bed.ovs_name("p2"))["link_state"], "down", "the port as the switch has it")
     t.once("p1", "p3", count=2000, rate=20e3)
 
 
