@@ -4,7 +4,9 @@
 
 #include "timeline.h"
 
+#include <poll.h>
 #include <string.h>
+#include <sys/timerfd.h>
 
 #include "domain.h"
 #include "journal.h"
@@ -12,7 +14,9 @@
 #include "timeval.h"
 #include "util.h"
 
-#define LOOK_MS      1        /* between two looks, */
+#define EARLY_NS     300000   /* between two looks at first, where nothing has to be plugged in, */
+#define EARLY_US     10000    /* for so long; */
+#define LOOK_MS      1        /* after that, */
 #define LATE_LOOK_MS 5        /* and when it takes longer than */
 #define LATE_US      500000   /* this */
 #define GIVE_UP_US   10000000 /* nobody sends anything, or it is not even mapped */
@@ -105,10 +109,30 @@ hwy_timeline_look(struct hwy_timeline *t, const struct hwy_ofport *x, const stru
 	hwy_timeline_tell(t, HWY_STEP_CARRIED);
 }
 
+/* Wakes the poll loop earlier than its own timers can.  False if that is not to be had. */
+static bool
+wait_early(void)
+{
+	static int timer = -2;
+	const struct itimerspec soon = {.it_value.tv_nsec = EARLY_NS};
+
+	if (timer == -2)
+		timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	/* To be set is to be unread. */
+	if (timer < 0 || timerfd_settime(timer, 0, &soon, NULL) < 0)
+		return false;
+	poll_fd_wait(timer, POLLIN);
+	return true;
+}
+
 void
 hwy_timeline_wait(const struct hwy_timeline *t)
 {
-	if (t->runs)
-		poll_timer_wait(time_usec() - t->at_us[HWY_STEP_CAUSE] < LATE_US ? LOOK_MS
-										 : LATE_LOOK_MS);
+	long long int passed_us;
+
+	if (!t->runs)
+		return;
+	passed_us = time_usec() - t->at_us[HWY_STEP_CAUSE];
+	if (t->plugs || passed_us >= EARLY_US || !wait_early())
+		poll_timer_wait(passed_us < LATE_US ? LOOK_MS : LATE_LOOK_MS);
 }

@@ -115,10 +115,13 @@ class Rig:
 
     def join(self, hop):
         """A point-to-point rule; returns the event of its first packet by the link."""
-        before = self.firsts(hop)
+        log = self.highwayd.logfile
+        before = log.stat().st_size
         self.ovs.add_flow(BRIDGE, f"priority=100,in_port={hop[0]},actions=output:{hop[1]}")
-        return self.wait(lambda: len(self.firsts(hop)) > len(before) and self.firsts(hop)[-1],
-                         f"a packet by the link from {hop[0]} to {hop[1]}")
+        # Its log, and not its socket: a process for each question would be run meanwhile.
+        self.wait(lambda: f"the first packet from {hop[0]} to {hop[1]} ".encode() in log.read_bytes()[before:],
+                  f"a packet by the link from {hop[0]} to {hop[1]}")
+        return self.firsts(hop)[-1]
 
     def part(self, hop):
         self.ovs.del_flows(BRIDGE, f"priority=100,in_port={hop[0]}", True)

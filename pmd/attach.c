@@ -119,7 +119,7 @@ fetch(void *aux, uint64_t id)
 
 	if (dev->region->realm != 0) {
 		/* In a virtual machine it is a device, which may take a moment to be there. */
-		if (!hwy_pci_find(hwy_link_region_name(id, name), path))
+		if (!hwy_pci_find(hwy_link_region_name(id, name), path, &dev->domain->told))
 			return -EAGAIN;
 		fd = open(path, O_RDWR | O_CLOEXEC);
 		return fd < 0 ? -errno : fd;

@@ -150,6 +150,7 @@ links_tick(struct hwy_domain *d, bool look)
 	struct hwy_far *far = NULL; /* all host ends of a domain have the same */
 	bool waits = false;
 
+	d->told = false;
 	if (look && d->region->realm != 0)
 		hwy_pci_look();
 	for (size_t i = 0; i < RTE_DIM(d->devs); i++) {
@@ -198,13 +199,13 @@ static void *
 control_thread(void *arg)
 {
 	struct hwy_domain *d = arg;
-	struct pollfd poke = {.fd = d->stop_fd, .events = POLLIN};
+	struct pollfd poke[] = {{.fd = d->stop_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
 	uint32_t heard = hwy_bell_heard(d->region);
 	bool host = false, waits = false;
 	uint64_t last = 0, since = 0;
 
 	for (unsigned int n = 0;;) {
-		int ms = waits ? HWY_SHORT_TICK_MS : HWY_TICK_MS;
+		int ms = waits && !d->told ? HWY_SHORT_TICK_MS : HWY_TICK_MS;
 		uint32_t before = heard;
 		uint64_t value = 0;
 
@@ -214,9 +215,12 @@ control_thread(void *arg)
 				      waits && hwy_monotonic_ms() - since < HWY_HOST_SHORT_MS
 					      ? HWY_HOST_TICK_US
 					      : (unsigned int)ms * 1000);
-		if (poll(&poke, 1, host ? 0 : ms) > 0 &&
+		poke[1].fd = d->told ? hwy_pci_events() : -1;
+		if (poll(poke, RTE_DIM(poke), host ? 0 : ms) > 0 && (poke[0].revents & POLLIN) &&
 		    read(d->stop_fd, &value, sizeof(value)) == sizeof(value) && value >= 1u << 16)
 			return NULL;
+		if (d->told && poke[1].revents != 0)
+			hwy_pci_hear();
 		heard = hwy_bell_heard(d->region);
 		pthread_mutex_lock(&d->mutex);
 		/* A short tick is for links only, unless somebody has called. */

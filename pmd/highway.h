@@ -60,6 +60,7 @@ struct hwy_domain {
 	bool copy_rx; /* no chunk reaches the application: a device may DMA from it, or a guest
 		       * that is not trusted may change it */
 	bool extmem;  /* the region is known to EAL */
+	bool told;    /* of the device that is waited for, when it comes */
 	pthread_t thread;
 	int stop_fd;           /* eventfd that ends the control thread */
 	pthread_mutex_t mutex; /* of 'devs' */

@@ -6,12 +6,15 @@
 #include "pci.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -143,6 +146,7 @@ hwy_pci_each(bool (*each)(const struct hwy_pci *pci, void *arg), void *arg)
 /* --- devices that come while the application runs --------------------------------------- */
 
 #define READ_TIMES 100
+#define LOOK_MS    20 /* between two looks although the kernel tells nothing */
 
 /*
  * What is known of a device.  Its entry of the folder gets another number when it is taken
@@ -161,6 +165,13 @@ struct known {
 static pthread_mutex_t known_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct known *known;
 static size_t n_known;
+
+/* The kernel's events (uevents), -1: none to be had.  A network namespace may get none of them, so
+ * they are relied on only when one has come. */
+static int events = -1;
+static bool events_tried, events_come;
+static bool news; /* a device may have come or gone since the last look */
+static uint64_t next_look_ms;
 
 static struct known *
 known_get(const struct dirent *entry)
@@ -211,6 +222,52 @@ known_read(struct known *k)
 	}
 }
 
+static void
+known_read_all(void)
+{
+	for (size_t i = 0; i < n_known; i++) {
+		if (known[i].left > 0)
+			known_read(&known[i]);
+	}
+}
+
+/* Whoever sends what looks like one, or none, costs or spares us a look and nothing else. */
+static void
+events_open(void)
+{
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK, .nl_groups = 1};
+
+	events_tried = true;
+	events =
+		socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+	if (events >= 0 && bind(events, (struct sockaddr *)&kernel, sizeof(kernel)) < 0) {
+		close(events);
+		events = -1;
+	}
+}
+
+static void
+events_read(void)
+{
+	char event[64];
+	ssize_t n;
+
+	if (!events_tried)
+		events_open();
+	while (events >= 0) {
+		n = recv(events, event, sizeof(event), 0);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		events_come = true;
+		news = true; /* also if some are lost (ENOBUFS) */
+		if (n < 0 && errno != ENOBUFS && errno != EINTR) {
+			close(events);
+			events = -1;
+			events_come = false;
+		}
+	}
+}
+
 /* Brings what is known up to date. */
 static void
 known_look(void)
@@ -218,6 +275,8 @@ known_look(void)
 	DIR *dir = opendir(DEVICES);
 	const struct dirent *entry;
 
+	news = false;
+	next_look_ms = hwy_monotonic_ms() + LOOK_MS;
 	for (size_t i = 0; i < n_known; i++)
 		known[i].there = false;
 	while (dir != NULL && (entry = readdir(dir)) != NULL) {
@@ -226,8 +285,6 @@ known_look(void)
 		if (k == NULL)
 			continue;
 		k->there = true;
-		if (k->left > 0)
-			known_read(k);
 	}
 	for (size_t i = n_known; i > 0; i--) {
 		if (!known[i - 1].there)
@@ -235,6 +292,7 @@ known_look(void)
 	}
 	if (dir != NULL)
 		closedir(dir);
+	known_read_all();
 }
 
 /* Maps a link region that nobody wants yet.  If that fails, whoever wants it will be told why. */
@@ -260,6 +318,7 @@ void
 hwy_pci_look(void)
 {
 	pthread_mutex_lock(&known_mutex);
+	events_read(); /* before the folder, so that none is missed */
 	known_look();
 	for (size_t i = 0; i < n_known; i++) {
 		if (known[i].name[0] == HWY_PCI_LINK && !known[i].tried)
@@ -300,17 +359,53 @@ known_find(const char *name, char resource[PATH_MAX])
 	return false;
 }
 
+/* Is there one that is not to be read yet? */
+static bool
+known_pending(void)
+{
+	bool pending = false;
+
+	for (size_t i = 0; i < n_known; i++)
+		pending |= known[i].left > 0;
+	return pending;
+}
+
 bool
-hwy_pci_find(const char *name, char resource[PATH_MAX])
+hwy_pci_find(const char *name, char resource[PATH_MAX], bool *told)
 {
 	bool found;
 
+	*told = false;
 	pthread_mutex_lock(&known_mutex);
 	found = known_find(name, resource); /* no two regions ever have the same name */
 	if (!found) {
-		known_look();
+		events_read();
+		if (news || !events_come || hwy_monotonic_ms() >= next_look_ms)
+			known_look();
+		else
+			known_read_all();
+		*told = events_come && !known_pending();
 		found = known_find(name, resource);
 	}
 	pthread_mutex_unlock(&known_mutex);
 	return found;
+}
+
+int
+hwy_pci_events(void)
+{
+	int fd;
+
+	pthread_mutex_lock(&known_mutex);
+	fd = events;
+	pthread_mutex_unlock(&known_mutex);
+	return fd;
+}
+
+void
+hwy_pci_hear(void)
+{
+	pthread_mutex_lock(&known_mutex);
+	events_read();
+	pthread_mutex_unlock(&known_mutex);
 }

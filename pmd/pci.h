@@ -29,9 +29,15 @@ bool hwy_pci_at(const char *address, struct hwy_pci *pci);
 
 /*
  * The file of the BAR whose region has this name (hwy_header.domain).  False if there is none
- * now.  Only devices that are new since the last call are read, so it may be called often.
+ * now.  Only devices that are new since the last call are read, so it may be called often; but
+ * it need not be if '*told': hwy_pci_events() will tell of a new one.
  */
-bool hwy_pci_find(const char *name, char resource[PATH_MAX]);
+bool hwy_pci_find(const char *name, char resource[PATH_MAX], bool *told);
+
+/* A file descriptor to poll for input, or -1: a device may have come or gone.  hwy_pci_hear() takes
+ * note of it, as hwy_pci_find() does. */
+int hwy_pci_events(void);
+void hwy_pci_hear(void);
 
 /* Reads devices that are new, and maps the link regions that they hold, so that one is there when
  * a link wants it. */

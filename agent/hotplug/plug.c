@@ -47,7 +47,6 @@ hwy_plug_state_word(enum hwy_plug_state state)
 
 /* --- states ------------------------------------------------------------------------- */
 
-static void device_add(struct hwy_plug *p);
 static void object_del(struct hwy_plug *p);
 
 static void
@@ -219,8 +218,12 @@ on_device_add(struct hwy_qmp *qmp OVS_UNUSED, const struct json *result OVS_UNUS
 {
 	struct hwy_plug *p = p_;
 
-	if (p->state != HWY_PLUG_DEVICE_ADD)
+	if (p->state != HWY_PLUG_DEVICE_ADD && p->state != HWY_PLUG_OBJECT_ADD)
 		return;
+	if (p->state == HWY_PLUG_OBJECT_ADD) {
+		fail(p, "virtual machine %s answers device_add, but not object-add", p->vm->name);
+		p->wanted = false;
+	}
 	if (error != NULL)
 		fail(p, "virtual machine %s: %s", p->vm->name, error);
 	/* The command may have been carried out without that we heard of it: device_del. */
@@ -266,30 +269,25 @@ hwy_plug_by_hand(const struct hwy_vm *vm, const char *name, const char *path, ui
 				name, port != NULL ? ",bus=" : "", port != NULL ? port : "");
 }
 
-static void
-device_add(struct hwy_plug *p)
+/* Sends device_add.  False if there is no place for the device. */
+static bool
+ask_for_device(struct hwy_plug *p)
 {
 	struct json *arguments;
 
 	/* On i440fx QEMU finds a free slot of pci.0 itself. */
 	if (p->vm->pcie)
 		p->bus = nullable_xstrdup(free_port(p->vm));
-	if (p->vm->pcie && p->bus == NULL) {
-		fail(p,
-		     "virtual machine %s has no free pcie-root-port for %s: start it with more of "
-		     "them, -device pcie-root-port,id=ID,chassis=N,pref64-reserve=32M",
-		     p->vm->name, p->path);
-		object_del(p);
-		return;
-	}
+	if (p->vm->pcie && p->bus == NULL)
+		return false;
 	arguments = id_argument(p, false);
 	json_object_put_string(arguments, "driver", "ivshmem-plain");
 	json_object_put_format(arguments, "memdev", "hwy-%s-mem", p->name);
 	if (p->bus != NULL)
 		json_object_put_string(arguments, "bus", p->bus);
-	enter(p, HWY_PLUG_DEVICE_ADD, 0);
 	hwy_qmp_call(p->vm->qmp, "device_add", arguments, hwy_plug_limits.command_ms, on_device_add,
 		     p);
+	return true;
 }
 
 static void
@@ -302,10 +300,17 @@ on_object_add(struct hwy_qmp *qmp OVS_UNUSED, const struct json *result OVS_UNUS
 		return;
 	if (error != NULL)
 		fail(p, "virtual machine %s: %s", p->vm->name, error);
-	if (error != NULL || !p->wanted)
+	else if (!p->asked)
+		fail(p,
+		     "virtual machine %s has no free pcie-root-port for %s: start it with more of "
+		     "them, -device pcie-root-port,id=ID,chassis=N,pref64-reserve=32M",
+		     p->vm->name, p->path);
+	if (!p->asked)
 		object_del(p);
+	else if (error != NULL)
+		device_del(p); /* it may have been carried out all the same, and device_add too */
 	else
-		device_add(p);
+		enter(p, HWY_PLUG_DEVICE_ADD, 0);
 }
 
 /* Was it plugged in by an earlier highwayd? */
@@ -353,6 +358,8 @@ hwy_plug_in(struct hwy_vm *vm, const char *name, const char *path, uint64_t size
 	enter(p, HWY_PLUG_OBJECT_ADD, 0);
 	hwy_qmp_call(vm->qmp, "object-add", arguments, hwy_plug_limits.command_ms, on_object_add,
 		     p);
+	/* In one go: the monitor carries them out in this order, without waiting for us. */
+	p->asked = ask_for_device(p);
 	hwy_qmp_flush(vm->qmp);
 	return p;
 }

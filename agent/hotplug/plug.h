@@ -8,6 +8,9 @@
  *        v             v           v         v        v
  *      object-del <- deleted <- device_del <- retracted            -> ended
  *
+ * object-add and device_add are sent in one go, as a monitor carries them out in order.  Where
+ * object-add has failed, device_del finds out what has become of the other one.
+ *
  * Offered, seen, mapped and retracted are between highwayd and the guest end, in the control
  * block that the guest has already: see struct hwy_plug_guest.  Every step has a deadline.
  * What fails on the way in goes the way out from where it is; the normal path of the port is
@@ -87,6 +90,7 @@ struct hwy_plug {
 	enum hwy_plug_state state;
 	bool wanted;                                 /* false: on its way out */
 	bool found;                                  /* the device was there already */
+	bool asked;                                  /* device_add was sent */
 	long long int deadline;                      /* of the state, time_msec() */
 	long long int entered_us[HWY_PLUG_N_STATES]; /* time_usec(); 0: never */
 	char *trouble; /* why it did not come to be mapped, or does not go; or NULL */

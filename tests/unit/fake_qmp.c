@@ -248,6 +248,9 @@ execute(struct fake_qmp *f, const char *command, const struct json *a, const cha
 			 "reserved";
 		if (!has_room(f, word(a, "bus")))
 			return NULL;
+		*error = "there is no such memory backend";
+		if (object_find(f, word(a, "memdev")) == NULL)
+			return NULL;
 		fake_qmp_add_device(f, word(a, "driver"), id, word(a, "memdev"),
 				    word(a, "bus")[0] != 0 ? word(a, "bus") : NULL);
 	} else if (!strcmp(command, "device_del")) {

@@ -160,6 +160,18 @@ test_every_step_in_that_fails_is_taken_back(void **state)
 	}
 }
 
+static void
+test_device_add_does_not_wait_for_the_answer_to_object_add(void **state)
+{
+	(void)state;
+	fake.fault_at = "object-add";
+	fake.fault = FAKE_DONE_MUTE;
+	plug_in();
+	until(HWY_PLUG_ENDED);
+	nothing_is_left();
+	assert_non_null(strstr(plug->trouble, "answers device_add, but not object-add"));
+}
+
 /* Each fault at each command of the way out: it is asked again until nothing is left. */
 static void
 test_every_step_out_that_fails_is_tried_again(void **state)
@@ -506,6 +518,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_in_and_out),
 		TEST(test_every_step_in_that_fails_is_taken_back),
+		TEST(test_device_add_does_not_wait_for_the_answer_to_object_add),
 		TEST(test_every_step_out_that_fails_is_tried_again),
 		TEST(test_qemu_is_gone_between_any_two_steps),
 		TEST(test_a_plug_ends_with_its_machine),
