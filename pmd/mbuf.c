@@ -9,6 +9,27 @@ const uint8_t hwy_slot_mask[2 * HWY_SLOT] __rte_cache_aligned = {
 	[0 ... HWY_SLOT - 1] = 0xff,
 };
 
+#define FAR_NS        100
+#define FAR_LOOKS_MAX 16
+
+/* Were most of the last looks far?  One that was interrupted decides nothing. */
+void
+hwy_time_look(struct hwy_producer *out)
+{
+	uint64_t start = rte_rdtsc_precise(), took;
+
+	(void)hwy_load_acquire(&out->at.ring->cons);
+	took = rte_rdtsc_precise() - start;
+	if (took * NS_PER_S > FAR_NS * rte_get_tsc_hz())
+		out->far_looks += out->far_looks < FAR_LOOKS_MAX;
+	else
+		out->far_looks -= out->far_looks > 0;
+	if (out->far_looks >= 3 * FAR_LOOKS_MAX / 4)
+		out->past = true;
+	else if (out->far_looks <= FAR_LOOKS_MAX / 4)
+		out->past = false;
+}
+
 /* Copies 'length' bytes to 'to', a line at a time, asking for the lines ahead. */
 static void
 copy_ahead(uint8_t *to, const uint8_t *from, uint32_t length)

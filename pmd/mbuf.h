@@ -14,12 +14,10 @@
 #ifndef HIGHWAY_PMD_MBUF_H
 #define HIGHWAY_PMD_MBUF_H
 
+#include <rte_cycles.h>
 #include <rte_mbuf.h>
-#include <rte_prefetch.h>
-#ifdef __SSE2__
-#include <immintrin.h>
-#endif
 
+#include "copy.h"
 #include "highway.h"
 
 #define HWY_FREE_BATCH 64
@@ -93,94 +91,11 @@ hwy_free_run(struct rte_mempool *pool, struct rte_mbuf **pkts, uint16_t from, ui
 }
 
 /*
- * Asks for a line that will be written.  By its own instruction on x86: compilers make a
- * fetch for reading of their builtin, unless the processor chosen at build time is known
- * to have this one, and that leaves the line where it is; where the processor lacks it, it does
- * nothing.
- */
-static __rte_always_inline void
-hwy_prefetch_write(const void *line)
-{
-#ifdef RTE_ARCH_X86
-	__asm__ volatile("prefetchw %0" : : "m"(*(const char *)line));
-#else
-	rte_prefetch0_write(line);
-#endif
-}
-
-/*
- * Copies one slot: HWY_SLOT bytes are read from 'from', whatever the packet's length.  What
- * lies behind the packet goes along: only for those who may see all of the sender's memory.
- */
-static __rte_always_inline void
-hwy_copy_slot(uint8_t *restrict to, const uint8_t *restrict from)
-{
-#if defined(__AVX512F__)
-	_mm512_storeu_si512(to, _mm512_loadu_si512(from));
-#elif defined(__AVX2__)
-	const __m256i *in = (const __m256i *)(const void *)from;
-	__m256i *out = (__m256i *)(void *)to;
-	__m256i a = _mm256_loadu_si256(in), b = _mm256_loadu_si256(in + 1);
-
-	_mm256_storeu_si256(out, a);
-	_mm256_storeu_si256(out + 1, b);
-#elif defined(__SSE2__)
-	const __m128i *in = (const __m128i *)(const void *)from;
-	__m128i *out = (__m128i *)(void *)to;
-	__m128i a = _mm_loadu_si128(in), b = _mm_loadu_si128(in + 1);
-	__m128i c = _mm_loadu_si128(in + 2), d = _mm_loadu_si128(in + 3);
-
-	_mm_storeu_si128(out, a);
-	_mm_storeu_si128(out + 1, b);
-	_mm_storeu_si128(out + 2, c);
-	_mm_storeu_si128(out + 3, d);
-#else
-	memcpy(to, from, HWY_SLOT);
-#endif
-}
-
-/* From HWY_SLOT - n on: n bytes that keep what they are combined with, then such as clear it. */
-extern const uint8_t hwy_slot_mask[2 * HWY_SLOT]; /* mbuf.c */
-
-/*
- * Copies one slot of which 'length' bytes, at most HWY_SLOT, are the packet's, and clears the
- * rest, before any of it is in the ring: a reader that looks too early finds nothing either.
- */
-static __rte_always_inline void
-hwy_copy_tail(uint8_t *restrict to, const uint8_t *restrict from, uint32_t length)
-{
-	const uint8_t *mask = &hwy_slot_mask[HWY_SLOT - length];
-#if defined(__AVX512F__)
-	_mm512_storeu_si512(to,
-			    _mm512_and_si512(_mm512_loadu_si512(from), _mm512_loadu_si512(mask)));
-#elif defined(__AVX2__)
-	const __m256i *in = (const __m256i *)(const void *)from;
-	const __m256i *keep = (const __m256i *)(const void *)mask;
-	__m256i *out = (__m256i *)(void *)to;
-
-	for (int i = 0; i < 2; i++)
-		_mm256_storeu_si256(out + i, _mm256_and_si256(_mm256_loadu_si256(in + i),
-							      _mm256_loadu_si256(keep + i)));
-#elif defined(__SSE2__)
-	const __m128i *in = (const __m128i *)(const void *)from;
-	const __m128i *keep = (const __m128i *)(const void *)mask;
-	__m128i *out = (__m128i *)(void *)to;
-
-	for (int i = 0; i < 4; i++)
-		_mm_storeu_si128(out + i,
-				 _mm_and_si128(_mm_loadu_si128(in + i), _mm_loadu_si128(keep + i)));
-#else
-	(void)mask;
-	memcpy(to, from, length);
-	memset(to + length, 0, HWY_SLOT - length);
-#endif
-}
-
-/*
  * How many entries a sender, and a receiver, asks for ahead of the one it is at.  One by
  * one, between packets: a burst's worth at a time would wait for the processor's fill buffers.
  */
 #define HWY_AHEAD      32
+#define HWY_LOOKS      16 /* of so many looks at the receiver's index, one is timed */
 #define HWY_LINE_DESCS (HWY_CACHE_LINE / 8)
 
 /*
@@ -251,6 +166,8 @@ hwy_mbuf_attach(const struct hwy_domain *domain, struct rte_mbuf *m, uint32_t ch
 	m->data_len = (uint16_t)length;
 }
 
+void hwy_time_look(struct hwy_producer *out);
+
 /* hwy_put() results below zero */
 #define HWY_PUT_FULL    (-1) /* no room in the ring, or no chunk: try again later */
 #define HWY_PUT_DROPPED (-2) /* can never be sent; it was freed and counted */
@@ -279,20 +196,30 @@ hwy_next(size_t i)
 /* Element 'i' / 8 of an array of 8-byte elements. */
 #define HWY_AT(array, i) (*(__typeof__(&(array)[0]))((uintptr_t)(array) + (i)))
 
+/* Does hwy_put_small() take 'm', of at most HWY_SLOT bytes? */
+static __rte_always_inline bool
+hwy_mbuf_small(const struct rte_mbuf *m, const struct rte_mempool *pool)
+{
+	return likely(m->pool == pool) && likely(hwy_mbuf_plain(m)) &&
+	       likely(m->data_off + HWY_SLOT <= m->buf_len);
+}
+
 /*
  * Writes the first of 'n' packets to the ring, from entry 'prod' on, which has room for all: as
  * many as are plain mbufs of 'pool' with at most HWY_SLOT bytes each, and not beyond the ring's
- * last slot.  Nearly all small packets come this way, so it does nothing but what all of them need.
+ * last slot.  '*differ' is not 0 if they are not all as long as the first one.
  */
 static __rte_always_inline uint16_t
-hwy_put_small_as(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
-		 const struct rte_mempool *pool, uint64_t *bytes, const bool bare)
+hwy_put_mixed_as(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+		 const struct rte_mempool *pool, uint64_t *bytes, uint32_t *differ, const bool bare)
 {
 	const uint32_t first = prod & at->mask, ahead = (prod + HWY_AHEAD) & at->mask;
+	const uint32_t as_long = pkts[0]->pkt_len;
 	uint8_t *slots = at->data + (size_t)first * HWY_SLOT;
 	const uint8_t *later = at->data + (size_t)ahead * HWY_SLOT;
 	uint64_t *desc = &at->desc[first];
 	uint64_t sum = 0;
+	uint32_t other = 0;
 	size_t i, end;
 
 	end = at->mask + 1 - RTE_MAX(first, ahead);
@@ -301,37 +228,124 @@ hwy_put_small_as(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **
 		hwy_prefetch_write(&at->desc[i]);
 	for (i = 0; i < end * 8; i = hwy_next(i)) {
 		const struct rte_mbuf *m = HWY_AT(pkts, i);
-		uint8_t *slot = slots + i * 8;
 		uint32_t length = m->pkt_len;
 
-		if (unlikely(length > HWY_SLOT) || unlikely(m->pool != pool) ||
-		    unlikely(!hwy_mbuf_plain(m)) || unlikely(m->data_off + HWY_SLOT > m->buf_len))
+		if (unlikely(length > HWY_SLOT) || !hwy_mbuf_small(m, pool))
 			break;
 		hwy_prefetch_write(later + i * 8);
-		if (bare)
-			hwy_copy_tail(slot, rte_pktmbuf_mtod(m, const uint8_t *), length);
-		else
-			hwy_copy_slot(slot, rte_pktmbuf_mtod(m, const uint8_t *));
+		hwy_write_slot(slots + i * 8, rte_pktmbuf_mtod(m, const uint8_t *), length, bare,
+			       false);
 		hwy_store(&HWY_AT(desc, i), HWY_DESC(HWY_CHUNK_INLINE, 0, 0, length));
+		other |= length ^ as_long;
 		sum += length;
 	}
 	*bytes += sum;
+	*differ = other;
+	return (uint16_t)(i / 8);
+}
+
+/*
+ * The same of packets that all have 'length' bytes, where every descriptor of the ring says so
+ * already: they are not written, so that their lines stay where both sides have them.
+ */
+static __rte_always_inline uint16_t
+hwy_put_alike_as(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+		 const struct rte_mempool *pool, uint32_t length, const bool bare, const bool past)
+{
+	const uint32_t first = prod & at->mask, ahead = (prod + HWY_AHEAD) & at->mask;
+	uint8_t *slots = at->data + (size_t)first * HWY_SLOT;
+	const uint8_t *later = at->data + (size_t)ahead * HWY_SLOT;
+	size_t i, end = at->mask + 1 - (past ? first : RTE_MAX(first, ahead));
+
+	end = RTE_MIN(end, (size_t)n);
+	for (i = 0; i < end * 8; i = hwy_next(i)) {
+		const struct rte_mbuf *m = HWY_AT(pkts, i);
+
+		if (unlikely(m->pkt_len != length) || !hwy_mbuf_small(m, pool))
+			break;
+		if (!past)
+			hwy_prefetch_write(later + i * 8);
+		hwy_write_slot(slots + i * 8, rte_pktmbuf_mtod(m, const uint8_t *), length, bare,
+			       past);
+	}
+	if (past)
+		hwy_past_fence();
 	return (uint16_t)(i / 8);
 }
 
 /* In functions of their own, which have all registers to themselves. */
 static __rte_noinline __rte_unused uint16_t
-hwy_put_small(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
-	      const struct rte_mempool *pool, uint64_t *bytes)
+hwy_put_mixed(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+	      const struct rte_mempool *pool, uint64_t *bytes, uint32_t *differ)
 {
-	return hwy_put_small_as(at, prod, pkts, n, pool, bytes, false);
+	return hwy_put_mixed_as(at, prod, pkts, n, pool, bytes, differ, false);
 }
 
 static __rte_noinline __rte_unused uint16_t
-hwy_put_small_bare(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
-		   const struct rte_mempool *pool, uint64_t *bytes)
+hwy_put_mixed_bare(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+		   const struct rte_mempool *pool, uint64_t *bytes, uint32_t *differ)
 {
-	return hwy_put_small_as(at, prod, pkts, n, pool, bytes, true);
+	return hwy_put_mixed_as(at, prod, pkts, n, pool, bytes, differ, true);
+}
+
+static __rte_noinline __rte_unused uint16_t
+hwy_put_alike(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+	      const struct rte_mempool *pool, uint32_t length)
+{
+	return hwy_put_alike_as(at, prod, pkts, n, pool, length, false, false);
+}
+
+static __rte_noinline __rte_unused uint16_t
+hwy_put_alike_bare(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+		   const struct rte_mempool *pool, uint32_t length)
+{
+	return hwy_put_alike_as(at, prod, pkts, n, pool, length, true, false);
+}
+
+static __rte_noinline __rte_unused uint16_t
+hwy_put_past(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+	     const struct rte_mempool *pool, uint32_t length)
+{
+	return hwy_put_alike_as(at, prod, pkts, n, pool, length, false, true);
+}
+
+static __rte_noinline __rte_unused uint16_t
+hwy_put_past_bare(const struct hwy_ring_at *at, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+		  const struct rte_mempool *pool, uint32_t length)
+{
+	return hwy_put_alike_as(at, prod, pkts, n, pool, length, true, true);
+}
+
+/*
+ * Writes small packets by the one of these functions that fits.  Nearly all small packets come this
+ * way, so it does nothing but what all of them need.
+ */
+static __rte_always_inline uint16_t
+hwy_put_small(struct hwy_producer *out, uint32_t prod, struct rte_mbuf **pkts, uint16_t n,
+	      const struct rte_mempool *pool, uint64_t *bytes, const bool bare)
+{
+	const struct hwy_ring_at *at = &out->at;
+	uint32_t length = pkts[0]->pkt_len, differ;
+	uint16_t some;
+
+	if (likely(out->alike > at->mask && out->length == length)) {
+		if (out->past)
+			some = bare ? hwy_put_past_bare(at, prod, pkts, n, pool, length)
+				    : hwy_put_past(at, prod, pkts, n, pool, length);
+		else
+			some = bare ? hwy_put_alike_bare(at, prod, pkts, n, pool, length)
+				    : hwy_put_alike(at, prod, pkts, n, pool, length);
+		*bytes += (uint64_t)some * length;
+		return some;
+	}
+	some = bare ? hwy_put_mixed_bare(at, prod, pkts, n, pool, bytes, &differ)
+		    : hwy_put_mixed(at, prod, pkts, n, pool, bytes, &differ);
+	if (differ != 0 || out->length != length)
+		out->alike = 0;
+	if (differ == 0)
+		out->alike = RTE_MIN(out->alike + some, at->mask + 1);
+	out->length = length;
+	return some;
 }
 
 #define HWY_CHUNKS_AHEAD 4 /* before a chunk's turn, its first lines are asked for */
@@ -394,6 +408,21 @@ hwy_put_copied(struct hwy_pool *pool, const struct hwy_region *region, const str
 }
 
 /*
+ * As hwy_producer_room().  Now and then it takes the time that the receiver's index needs to get
+ * here: some 20 to 60 ns within a core or between cores that share a cache, 130 ns and more where
+ * they do not.  There packets are written past the caches, which is the shorter way then, and a
+ * detour otherwise.
+ */
+static __rte_always_inline uint32_t
+hwy_room(struct hwy_producer *out, uint32_t wanted)
+{
+	if (unlikely(out->at.mask + 1 - (out->prod - out->cons_seen) < wanted) &&
+	    unlikely(++out->looks % HWY_LOOKS == 0))
+		hwy_time_look(out);
+	return hwy_producer_room(out, wanted);
+}
+
+/*
  * Writes up to 'n' packets to a ring, without publishing.  Returns how many mbufs it
  * took from 'pkts', and adds what was sent to '*sent'.
  *
@@ -407,7 +436,7 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 	      struct hwy_packets_bytes *sent, struct hwy_free_list *list, const bool bare)
 {
 	/* Enough for any one packet at least: a stale view must not look like a full ring. */
-	uint32_t room = hwy_producer_room(out, 2u * n + HWY_MAX_PARTS);
+	uint32_t room = hwy_room(out, 2u * n + HWY_MAX_PARTS);
 	const struct hwy_ring_at at = out->at;
 	struct rte_mempool *pool = pkts[0]->pool;
 	uint64_t bytes = 0;
@@ -424,8 +453,7 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 		if (likely(length <= HWY_SLOT)) {
 			uint16_t want = (uint16_t)RTE_MIN((uint32_t)(n - i), room);
 			uint16_t some =
-				bare ? hwy_put_small_bare(&at, prod, pkts + i, want, pool, &bytes)
-				     : hwy_put_small(&at, prod, pkts + i, want, pool, &bytes);
+				hwy_put_small(out, prod, pkts + i, want, pool, &bytes, bare);
 
 			prod += some;
 			room -= some;
@@ -437,6 +465,7 @@ hwy_put_burst(struct hwy_tx_queue *q, struct hwy_producer *out, struct rte_mbuf 
 			m = pkts[i];
 			length = m->pkt_len;
 		}
+		out->alike = 0;
 		if (likely(length <= HWY_INLINE_MAX && m->nb_segs == 1 && room > 1 &&
 			   m->data_off + HWY_INLINE_MAX <= m->buf_len)) {
 			const uint8_t *data = rte_pktmbuf_mtod(m, const uint8_t *);
@@ -550,6 +579,28 @@ hwy_prefetch_entries(const struct hwy_ring_at *at, uint32_t from, uint32_t to)
 }
 
 /*
+ * Reads 'n' packets of 'length' bytes each, from entry 'cons' on, none of which lies beyond the
+ * ring's last slot, into the mbufs of 'pkts'.  'ahead', a constant: as for hwy_get_small().
+ */
+static __rte_always_inline void
+hwy_get_alike(const struct hwy_ring_at *at, uint32_t cons, struct rte_mbuf **pkts, uint32_t n,
+	      uint64_t rearm, uint32_t length, const bool ahead)
+{
+	const uint8_t *slots = at->data + (size_t)(cons & at->mask) * HWY_SLOT;
+	const uint8_t *next = at->data + (size_t)((cons + HWY_AHEAD) & at->mask) * HWY_SLOT;
+
+	for (size_t i = 0; i < (size_t)n * 8; i = hwy_next(i)) {
+		struct rte_mbuf *m = HWY_AT(pkts, i);
+		uint8_t *to = (uint8_t *)m->buf_addr + RTE_PKTMBUF_HEADROOM;
+
+		if (ahead)
+			rte_prefetch0(next + i * 8);
+		hwy_mbuf_fill(m, rearm, length);
+		hwy_copy_slot(to, slots + i * 8);
+	}
+}
+
+/*
  * Reads packets from entry 'cons' on into the mbufs of 'pkts', one slot each: at most 'n', of those
  * that lie in one piece, up to the first that takes more than its slot.  'ahead', a constant: all
  * of them have an entry HWY_AHEAD further on that is there already, and is asked for.
@@ -562,14 +613,23 @@ hwy_get_small(const struct hwy_ring_at *at, uint32_t cons, struct rte_mbuf **pkt
 	const uint8_t *slots = at->data + (size_t)first * HWY_SLOT;
 	const uint8_t *next = at->data + (size_t)later * HWY_SLOT;
 	const uint64_t *desc = &at->desc[first];
-	uint64_t sum = 0;
+	uint64_t sum = 0, one = hwy_load(desc);
 	size_t i, end = at->mask + 1 - (ahead ? RTE_MAX(first, later) : first);
+	uint32_t alike;
 
 	end = RTE_MIN(end, (size_t)n);
 	if (ahead)
 		for (i = RTE_ALIGN_CEIL(later, HWY_LINE_DESCS); i < later + end;
 		     i += HWY_LINE_DESCS)
 			rte_prefetch0(&at->desc[i]);
+	alike = hwy_alike(desc, (uint32_t)end, one);
+	if (likely(alike > 0 &&
+		   (one & ~HWY_DESC(0, 0, 0, UINT16_MAX)) == HWY_DESC(HWY_CHUNK_INLINE, 0, 0, 0) &&
+		   HWY_DESC_LENGTH(one) <= HWY_SLOT)) {
+		hwy_get_alike(at, cons, pkts, alike, rearm, HWY_DESC_LENGTH(one), ahead);
+		*bytes += (uint64_t)alike * HWY_DESC_LENGTH(one);
+		return (uint16_t)alike;
+	}
 	for (i = 0; i < end * 8; i = hwy_next(i)) {
 		/* The length is on top, so that of all others at least one bit is above it then. */
 		uint64_t length = hwy_load(&HWY_AT(desc, i)) - HWY_DESC(HWY_CHUNK_INLINE, 0, 0, 0);

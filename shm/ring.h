@@ -71,6 +71,14 @@ struct hwy_producer {
 	uint32_t cons_seen;      /* lower bound of the consumer's index */
 	uint32_t stop;           /* ring->stop: its line is the consumer's most of the time */
 	struct hwy_mapping *far; /* the link region that it is in, NULL: the port's own region */
+	/* So many entries before 'prod', at most all, hold one small packet of 'length' bytes each.
+	 */
+	uint32_t alike;
+	uint32_t length;
+	/* Is the receiver far away, so that packets are written past the caches? */
+	bool past;
+	uint8_t far_looks;
+	uint32_t looks;
 };
 
 struct hwy_consumer {
@@ -90,6 +98,11 @@ hwy_producer_init(struct hwy_producer *p, struct hwy_ring_at at)
 	p->cons_seen = hwy_load_acquire(&at.ring->cons);
 	p->stop = hwy_load(&at.ring->stop);
 	p->far = NULL;
+	p->alike = 0;
+	p->length = 0;
+	p->past = false;
+	p->far_looks = 0;
+	p->looks = 0;
 }
 
 static inline void

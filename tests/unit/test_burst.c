@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Bursts as applications send them: sizes and classes mixed, mbufs of two pools, clones and chains
- * among them, rings that run full and wrap around.  Everything that was taken arrives as it was, in
+ * among them, laps of one size, rings that run full and wrap around, written past the caches or
+ * not.  Everything that was taken arrives as it was, in
  * the order of its class, and each flow counts exactly its own.
  */
 #include "rig.h"
@@ -30,6 +31,8 @@ static uint16_t host[2], guest[2]; /* x and y */
 static struct rte_flow *flows[BY_SWITCH];
 static struct rte_mempool *other_pool;
 static uint64_t seed;
+static uint32_t even; /* bursts of one size that are still to come, */
+static uint32_t even_size;
 
 /* What was taken, and what has arrived. */
 static uint32_t sent[KINDS], arrived[KINDS];
@@ -96,7 +99,7 @@ filling(const struct label *label, uint32_t i)
 static struct rte_mbuf *
 make(enum kind kind, uint32_t number, uint32_t size, struct rte_mbuf **held)
 {
-	struct rte_mempool *pool = dice(8) == 0 ? other_pool : rig_pool;
+	struct rte_mempool *pool = even == 0 && dice(8) == 0 ? other_pool : rig_pool;
 	struct label label = {kind, number, size};
 	struct rte_mbuf *m = rte_pktmbuf_alloc(pool);
 	uint32_t first = dice(16) == 0 && size > 100 ? 60 + dice(size - 90) : size;
@@ -121,7 +124,7 @@ make(enum kind kind, uint32_t number, uint32_t size, struct rte_mbuf **held)
 		for (uint32_t i = first; i < size; i++)
 			p[i - first] = filling(&label, i);
 		assert_int_equal(rte_pktmbuf_chain(m, rest), 0);
-	} else if (dice(32) == 0 && *held == NULL) {
+	} else if (even == 0 && dice(32) == 0 && *held == NULL) {
 		rte_mbuf_refcnt_update(m, 1);
 		*held = m;
 	}
@@ -201,6 +204,17 @@ counted(enum kind kind)
 	return count;
 }
 
+/* As if the receiver were far away, or not: at any time, for all rings. */
+static void
+move_far(bool far)
+{
+	struct hwy_tx_queue *q = rte_eth_devices[guest[0]].data->tx_queues[0];
+
+	q->out.past = far;
+	for (uint32_t p = 0; p < q->n_paths; p++)
+		q->paths[p].out.past = far;
+}
+
 /* One burst of one class, or of all of them. */
 static void
 burst(uint32_t n, int only)
@@ -210,6 +224,14 @@ burst(uint32_t n, int only)
 	bool large = dice(4) == 0;
 	uint16_t took;
 
+	move_far(dice(2) == 0);
+	/* As long as the ring needs for more than a lap. */
+	if (even > 0) {
+		even--;
+	} else if (dice(40) == 0) {
+		even = 20 + dice(20);
+		even_size = 60 + dice(6);
+	}
 	memcpy(numbers, sent, sizeof(numbers));
 	for (uint32_t i = 0; i < n; i++) {
 		/* Runs, and turns; mostly such as fit a slot. */
@@ -218,7 +240,9 @@ burst(uint32_t n, int only)
 						       : dice(KINDS);
 		uint32_t size = large ? 60 + dice(LARGEST - 59) : 60 + dice(dice(3) == 0 ? 90 : 5);
 
-		if (dice(200) == 0)
+		if (even > 0 && dice(300) > 0)
+			size = even_size;
+		else if (dice(200) == 0)
 			size = LARGEST + 1 + dice(300); /* is taken, dropped and counted */
 		kinds[i] = kind;
 		sizes[i] = size;
