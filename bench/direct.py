@@ -148,6 +148,8 @@ class Highway(HighwayClass):
                               cpus=(SINK_CPU,)).start()
         self.prover.expect("proved", 25)
         super()._open()
+        # It beats, or the proof is withdrawn, also beside pollers at real-time priority.
+        self.rig.ahead(self.prover)
 
     def stop(self):
         super().stop()

@@ -53,15 +53,18 @@ class Rig:
         program, which sleeps meanwhile and whose threads read what the others say, goes
         before them.  Not while things are set up: the kernel's own threads have to have
         a turn."""
-        own = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
-        theirs = [int(t.name) for p in processes if p.alive for t in Path(f"/proc/{p.pid}/task").iterdir()]
-        for threads, priority in ((own, 20), (theirs, 10)):
-            self._schedule(threads, priority if on else 0)
+        for pid, priority in [("self", 20)] + [(p.pid, 10) for p in processes if p.alive]:
+            self._schedule(pid, priority if on else 0)
 
-    def _schedule(self, threads, priority):
-        for thread in threads if self.realtime else ():
+    def ahead(self, process):
+        """Has a program that sleeps nearly always run before those that are measured."""
+        self._schedule(process.pid, 20)
+
+    def _schedule(self, pid, priority):
+        for thread in Path(f"/proc/{pid}/task").iterdir() if self.realtime else ():
             try:
-                os.sched_setscheduler(thread, os.SCHED_RR if priority else os.SCHED_OTHER, os.sched_param(priority))
+                os.sched_setscheduler(int(thread.name), os.SCHED_RR if priority else os.SCHED_OTHER,
+                                      os.sched_param(priority))
             except ProcessLookupError:
                 continue  # Ended meanwhile.
             except PermissionError:

@@ -100,6 +100,7 @@ struct hwt_rx {
 	struct hwt_flows *flows;
 	struct hwt_hist *latency;
 	uint64_t ns_mult; /* nanoseconds a cycle, times 2^32 */
+	uint64_t head;    /* first 6 bytes of the last test header looked at, 0: none */
 };
 
 struct hwt_unit {

@@ -132,4 +132,34 @@ hwt_flows_track(struct hwt_flows *t, uint16_t id, uint16_t flow, uint8_t epoch, 
 	return hwt_flows_track_slow(t, id, flow, epoch, seq);
 }
 
+/* The flow if a packet of this run of it was tracked, else NULL.  Valid as long as the table. */
+static inline struct hwt_flow *
+hwt_flows_find(const struct hwt_flows *t, uint16_t id, uint16_t flow, uint8_t epoch)
+{
+	const struct hwt_stream *s = t->stream[id];
+	struct hwt_flow *f = s != NULL ? s->chunk[flow / HWT_FLOW_CHUNK] : NULL;
+
+	if (f == NULL)
+		return NULL;
+	f += flow % HWT_FLOW_CHUNK;
+	return f->epoch == epoch ? f : NULL;
+}
+
+/* Take note of n packets of the stream's flow f that came in order, with the numbers after the
+ * highest one. */
+static inline void
+hwt_flow_follow(struct hwt_stream *s, struct hwt_flow *f, uint32_t n)
+{
+	s->totals.received += n;
+	s->totals.unique += n;
+	while (n > 0) {
+		uint32_t bit = (uint32_t)(f->highest + 1) % 64;
+		uint32_t some = n < 64 - bit ? n : 64 - bit;
+
+		f->seen[(f->highest + 1) / 64 % HWT_FLOW_WORDS] |= UINT64_MAX >> (64 - some) << bit;
+		f->highest += some;
+		n -= some;
+	}
+}
+
 #endif /* HWT_FLOWS_H */

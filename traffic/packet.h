@@ -194,6 +194,24 @@ hwt_header_read(const uint8_t *hdr, struct hwt_header *h)
 	return ((hwt_header_check(head, h->seq) + hwt_tsc_check(h->tsc)) & 0xffff) == last >> 48;
 }
 
+/* First 6 bytes of a test header that was read. */
+static inline uint64_t
+hwt_header_head(const struct hwt_header *h)
+{
+	return HWT_MAGIC | (uint64_t)h->mark << 8 | (uint64_t)h->id << 16 | (uint64_t)h->flow << 32;
+}
+
+/* Is this what hwt_header_write() writes? */
+static inline bool
+hwt_header_is(const uint8_t *hdr, uint64_t head, uint32_t seq)
+{
+	uint64_t wrong = hwt_get64(hdr) ^ rte_cpu_to_le_64(head | (uint64_t)seq << 48);
+
+	wrong |= hwt_get64(hdr + 8) ^ rte_cpu_to_le_64(seq >> 16);
+	wrong |= hwt_get16(hdr + 16) ^ rte_cpu_to_le_16((uint16_t)hwt_header_check(head, seq));
+	return wrong == 0;
+}
+
 /* Key of the payload pattern of a packet. */
 static inline uint64_t
 hwt_packet_key(uint16_t id, uint16_t flow, uint32_t seq)
@@ -204,15 +222,17 @@ hwt_packet_key(uint16_t id, uint16_t flow, uint32_t seq)
 	return key ^ key >> 29;
 }
 
+#define HWT_HDR_OFFSET_UDP4 42 /* in untagged IPv4 with UDP and no options */
+
 static inline uint32_t
 hwt_packet_locate(const uint8_t *frame, uint32_t len)
 {
-	/* Untagged IPv4 with UDP and no options, the most frequent by far. */
-	if (likely(len >= 60 && hwt_get16(frame + 12) == RTE_BE16(RTE_ETHER_TYPE_IPV4) &&
+	/* The most frequent by far. */
+	if (likely(len >= HWT_SIZE_MIN && hwt_get16(frame + 12) == RTE_BE16(RTE_ETHER_TYPE_IPV4) &&
 		   frame[14] == 0x45 && frame[23] == 17)) {
 		if (likely(hwt_get16(frame + 36) == RTE_BE16(HWT_UDP_PORT) &&
-			   frame[42] == HWT_MAGIC))
-			return 42;
+			   frame[HWT_HDR_OFFSET_UDP4] == HWT_MAGIC))
+			return HWT_HDR_OFFSET_UDP4;
 		return 0;
 	}
 	return hwt_packet_locate_slow(frame, len);

@@ -325,12 +325,50 @@ random_traffic_agrees_with_a_plain_model(void **state)
 	assert_int_equal(t.beyond, 0);
 }
 
+/* Several at once, over ends of words and of the window, are as many one by one; gaps in between.
+ */
+static void
+several_at_once_are_each_one(void **state)
+{
+	struct hwt_flows *other = hwt_flows_create();
+	uint32_t seq = 0, random = 1;
+
+	(void)state;
+	assert_non_null(other);
+	assert_null(hwt_flows_find(other, ID, FLOW, EPOCH));
+	for (int round = 0; round < 5000; round++) {
+		uint32_t n = (random >> 8) % 130, late = seq - 1;
+		struct hwt_flow *f, *g;
+
+		random = random * 1664525 + 1013904223;
+		if (random >> 30 == 0)
+			seq += (random >> 16) % 70; /* lost, or late */
+		see(seq);
+		hwt_flows_track(other, ID, FLOW, EPOCH, seq++);
+		f = hwt_flows_find(other, ID, FLOW, EPOCH);
+		assert_non_null(f);
+		assert_null(hwt_flows_find(other, ID, FLOW, EPOCH + 1));
+		see_range(seq, n);
+		hwt_flow_follow(other->stream[ID], f, n);
+		seq += n;
+		if (late != seq - 1)
+			assert_int_equal(see(late + 1),
+					 hwt_flows_track(other, ID, FLOW, EPOCH, late + 1));
+		g = hwt_flows_find(table, ID, FLOW, EPOCH);
+		assert_memory_equal(f, g, sizeof(*f));
+	}
+	assert_memory_equal(&table->stream[ID]->totals, &other->stream[ID]->totals,
+			    sizeof(struct hwt_flow_totals));
+	hwt_flows_free(other);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(several_at_once_are_each_one),
 		TEST(packets_in_order_are_clean),
 		TEST(a_gap_is_lost),
 		TEST(a_late_packet_is_reordered_and_no_longer_lost),
