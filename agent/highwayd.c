@@ -34,6 +34,7 @@
 #include "ovsdb.h"
 #include "report.h"
 #include "stream.h"
+#include "timeline.h"
 #include "timeval.h"
 #include "unixctl.h"
 #include "util.h"
@@ -153,6 +154,7 @@ main(int argc, char *argv[])
 	unixctl_command_register("exit", "[--restart]", 0, 1, on_exit_command, &request);
 	hwy_report_init();
 	hwy_machines_init();
+	hwy_timeline_init();
 	hwy_ovsdb_init(remote);
 	free(remote);
 	fatal_signal_add_hook(on_signal, NULL, NULL, false);

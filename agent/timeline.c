@@ -109,15 +109,20 @@ hwy_timeline_look(struct hwy_timeline *t, const struct hwy_ofport *x, const stru
 	hwy_timeline_tell(t, HWY_STEP_CARRIED);
 }
 
+static int timer = -1;
+
+void
+hwy_timeline_init(void)
+{
+	timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
 /* Wakes the poll loop earlier than its own timers can.  False if that is not to be had. */
 static bool
 wait_early(void)
 {
-	static int timer = -2;
 	const struct itimerspec soon = {.it_value.tv_nsec = EARLY_NS};
 
-	if (timer == -2)
-		timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	/* To be set is to be unread. */
 	if (timer < 0 || timerfd_settime(timer, 0, &soon, NULL) < 0)
 		return false;

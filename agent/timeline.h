@@ -24,6 +24,10 @@ struct hwy_timeline {
 	long long int at_us[HWY_N_STEPS]; /* time_usec() */
 };
 
+/* Once, at the beginning: makes the timer that looks at new links go by; without it they are looked
+ * at each millisecond. */
+void hwy_timeline_init(void);
+
 /* The cause is of 'cause_us' and was understood at 'proof_us'; no time line if these are not
  * known. */
 void hwy_timeline_start(struct hwy_timeline *t, long long int cause_us, long long int proof_us);
